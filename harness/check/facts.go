@@ -1,0 +1,294 @@
+package check
+
+import (
+	"slices"
+	"time"
+
+	"github.com/ksim-dev/ksim/harness/history"
+)
+
+// none marks an index or position that is not there.
+const none = int32(-1)
+
+// Facts indexes a history once, for all checks. Positions are indexes into the
+// events (Seq-1); records, lives, partitions, effects and commits are numbered densely,
+// so that a checker walks slices and hashes nothing.
+type Facts struct {
+	Header history.Header
+
+	events  []history.Event
+	records []record
+	lives   []life
+	parts   []partition
+	keys    []string // by record.keyID
+	effects []effect // in order of the history
+	commits []commit // in order of their requests
+	letters []letter // dead letters, in order of the history
+
+	windows []window
+	causes  []cause
+	repeats []repeat
+	crashes []crash // killed members, one for each partition they had worked on
+
+	drain   *drainState // nil if the phase drain was never left
+	phases  map[string]int32
+	missed  map[string]int // faults that ended otherwise than happened, by name
+	happens map[string]int // faults that happened, by name
+	why     map[string]string
+
+	unmatched []int32 // positions of EffectUnmatched
+	assigned  int     // Assigned events
+	slot      []int32 // by position: index of the effect or commit that the event began
+	known     int     // records that are known to be in the topic
+}
+
+// record is one message of the workload.
+type record struct {
+	message, key, hash string
+	poison             string // kind, "" if healthy
+	offset             int64  // -1 while its place is not known
+	part               int32  // index in parts, none while not known
+	keyID              int32
+	event              int32 // position of the Produced or Logged that tells of it
+	known              bool  // acked, or read in the topic by an observer
+
+	started  int32 // position of the first EffectStarted
+	done     int32 // position of the first EffectDone
+	orderly  int32 // position of the first EffectDone by a life in good standing
+	lastDone int32
+	letter   int32 // index of its earliest dead letter
+	passed   int32 // index of the first accepted commit that lies above it
+	maybe    int32 // index of the first commit of unknown fate that lies above it
+}
+
+// isPoison tells records that no attempt can bring to an end. A transient
+// failure passes, and a tombstone is an ordinary delete.
+func (r *record) isPoison() bool {
+	switch r.poison {
+	case "undecodable", "permanent", "oversized":
+		return true
+	}
+	return false
+}
+
+func (r *record) isTombstone() bool { return r.poison == "tombstone" }
+
+// life is one incarnation of a member.
+type life struct {
+	member      string
+	incarnation int
+	stopping    int32 // position of MemberStopping
+	ended       int32 // position of MemberEnded
+	left        int32 // position of the last LeaveGroup of its own
+	joined      int32 // position of the last Joining
+	told        int32 // position of the last Told
+	froze       int32 // position of the last MemberFrozen
+	frozen      bool
+	present     bool // it was started, or joined the group
+	static      bool // static membership: it does not leave when it stops
+	lastCause   int32
+	lastStarted int32 // record of its last EffectStarted
+	seats       []*seat
+}
+
+// who names a life as history.Event.Who does.
+func (l *life) who() string {
+	return history.Event{Member: l.member, Incarnation: l.incarnation}.Who()
+}
+
+// partition is what happened to one partition of the topic.
+type partition struct {
+	id        int32
+	records   []int32    // by offset, once indexed
+	commits   []int32    // in order of their requests
+	answers   []int32    // accepted ones, in order of their answers
+	windows   []int32    // in order of their beginning
+	owner     int32      // life
+	committed int64      // as last accepted or observed, -1 if never
+	progress  int32      // position of the last accepted commit that moved it
+	end       int64      // log end, as far as is known
+	refusals  [2]refusal // the first ones of two different records
+}
+
+// refusal is an effect that the sink did not apply.
+type refusal struct{ rec, pos int32 }
+
+// effectKind tells the four events of an effect apart.
+type effectKind uint8
+
+const (
+	started effectKind = iota
+	done
+	refused
+	dropped
+)
+
+// effect is one event of an attempt, small enough to walk over quickly.
+type effect struct {
+	at       time.Duration
+	pos      int32 // of this event
+	start    int32 // position of the EffectStarted it belongs to
+	rec      int32
+	life     int32
+	part     int32 // none if the place of the record is not known
+	tenure   int32 // numbers the times that a partition was given to a life
+	other    int32 // live life, not this one, that owns the partition; none otherwise
+	kind     effectKind
+	standing standing
+}
+
+// commit is one CommitRequested and its answer.
+type commit struct {
+	offset   int64
+	at       time.Duration // of the request
+	request  int32         // position
+	answer   int32         // position, none while its fate is unknown
+	life     int32
+	part     int32
+	other    int32 // live life, not this one, that owned the partition at the request
+	accepted bool
+}
+
+// letter is one record of the dead-letter topic.
+type letter struct {
+	rec  int32 // none if it matches no record
+	pos  int32
+	time time.Duration // 0 if unknown
+}
+
+// NewFacts indexes h. It reads the events once for the records and once in
+// order for everything else.
+func NewFacts(h history.History) *Facts {
+	n := len(h.Events)
+	f := &Facts{
+		Header: h.Header, events: h.Events,
+		phases: map[string]int32{}, missed: map[string]int{}, happens: map[string]int{}, why: map[string]string{},
+		effects: make([]effect, 0, n), slot: make([]int32, n),
+	}
+	ix := newIndexer(f)
+	ix.indexRecords()
+	newReplay(ix).run()
+	f.passCommits()
+	return f
+}
+
+// mine tells whether an event's topic is the one under test.
+func (f *Facts) mine(topic string) bool {
+	return topic == f.Header.Topic || topic == "" || f.Header.Topic == ""
+}
+
+// at returns the position of the event with the given Seq, none if there is none.
+func (f *Facts) at(seq int64) int32 {
+	if seq < 1 || seq > int64(len(f.events)) || f.events[seq-1].Seq != seq {
+		return none
+	}
+	return int32(seq - 1)
+}
+
+// passCommits finds the first commit above each record. Both walk upwards, so the work is
+// linear in records and commits.
+func (f *Facts) passCommits() {
+	for i := range f.parts {
+		p := &f.parts[i]
+		slices.SortFunc(p.records, func(a, b int32) int {
+			switch x, y := f.records[a].offset, f.records[b].offset; {
+			case x < y:
+				return -1
+			case x > y:
+				return 1
+			}
+			return 0
+		})
+		var sure, maybe int
+		for _, ci := range p.commits {
+			c := &f.commits[ci]
+			switch {
+			case c.accepted:
+				for ; sure < len(p.records) && f.records[p.records[sure]].offset < c.offset; sure++ {
+					f.records[p.records[sure]].passed = ci
+				}
+			case c.answer == none:
+				for ; maybe < len(p.records) && f.records[p.records[maybe]].offset < c.offset; maybe++ {
+					f.records[p.records[maybe]].maybe = ci
+				}
+			}
+		}
+		if n := len(p.records); n > 0 {
+			p.end = max(p.end, f.records[p.records[n-1]].offset+1)
+		}
+	}
+}
+
+// between returns the records of a partition with from <= offset < to.
+func (f *Facts) between(part int32, from, to int64) []int32 {
+	recs := f.parts[part].records
+	find := func(offset int64) int {
+		i, _ := slices.BinarySearchFunc(recs, offset, func(r int32, o int64) int {
+			switch x := f.records[r].offset; {
+			case x < o:
+				return -1
+			case x > o:
+				return 1
+			}
+			return 0
+		})
+		return i
+	}
+	lo, hi := find(from), find(to)
+	if lo >= hi {
+		return nil
+	}
+	return recs[lo:hi]
+}
+
+// appendTolerance is by how much a dead letter's append time may lie after a
+// commit request that it precedes: broker and harness share a clock, but the
+// broker's has millisecond resolution and is read on another thread.
+const appendTolerance = 5 * time.Millisecond
+
+// ended tells whether the record came to an end at all: its effect done, a dead
+// letter written, delivered (a tombstone), or skipped where that is the policy.
+func (f *Facts) ended(r *record) bool {
+	return r.done != none || r.letter != none || r.isTombstone() || f.skips(r)
+}
+
+func (f *Facts) skips(r *record) bool {
+	return f.Header.Promises.Poison == history.PoisonSkip && r.isPoison()
+}
+
+// poisonFree tells whether the subject promised nothing about this record: it is
+// poison, and no policy for poison was stated.
+func (f *Facts) poisonFree(r *record) bool {
+	return f.Header.Promises.Poison == "" && r.isPoison()
+}
+
+// endedBefore tells whether the record had come to an end when c was sent. A
+// dead letter is observed later than it was written, so its append time
+// counts; where that is unknown the subject is believed.
+func (f *Facts) endedBefore(r *record, c *commit) bool {
+	if r.isTombstone() || f.skips(r) || r.done != none && r.done < c.request {
+		return true
+	}
+	return r.letter != none && f.letterBefore(&f.letters[r.letter], c)
+}
+
+func (f *Facts) letterBefore(l *letter, c *commit) bool {
+	return l.time == 0 || l.time <= c.at+appendTolerance
+}
+
+// complete tells whether the history has its end. Without it nothing can be
+// concluded from what is missing.
+func (f *Facts) complete() bool { _, ok := f.phases[history.PhaseEnd]; return ok }
+
+func (f *Facts) drained() bool { _, ok := f.phases[history.PhaseDrained]; return ok }
+
+// thin says why the history shows too little to judge effects; "" if it does not.
+func (f *Facts) thin() string {
+	switch {
+	case f.known == 0:
+		return "no record is known to have been produced"
+	case len(f.effects) == 0:
+		return "no effect was seen: does the subject post its effects to the sink?"
+	}
+	return ""
+}

@@ -1,0 +1,139 @@
+package check
+
+import "github.com/ksim-dev/ksim/harness/history"
+
+// group replays what the group gave and took.
+func (r *replay) group(pos int32, e *history.Event) {
+	li := r.life(e.Member, e.Incarnation)
+	l := &r.lives[li]
+	switch e.Kind {
+	case history.Joining:
+		l.joined, l.present = pos, true
+		l.static = l.static || e.Note == "static"
+	case history.Told:
+		l.told = pos
+	case history.Left:
+		evicted := e.Note == "evicted"
+		if !evicted {
+			l.left = pos
+		}
+		for _, s := range l.seats {
+			if s != nil && s.standing == owner {
+				r.lose(s, pos, !evicted)
+			}
+		}
+	case history.Assigned:
+		if r.mine(e.Topic) {
+			l.present = true
+			l.static = l.static || e.Note == "static"
+			r.assign(li, r.part(e.Partition), pos)
+		}
+	case history.Revoked, history.Lost:
+		if r.mine(e.Topic) {
+			if s := r.seat(li, r.part(e.Partition)); s.standing == owner {
+				r.lose(s, pos, e.Kind == history.Revoked)
+			}
+		}
+	}
+}
+
+// assign gives a partition to a life. Whoever still had it has lost it, told or not.
+func (r *replay) assign(li, part, pos int32) {
+	r.assigned++
+	p := &r.parts[part]
+	if p.owner != none && p.owner != li {
+		if s := r.seat(p.owner, part); s.standing == owner {
+			r.lose(s, pos, false)
+		}
+	}
+	r.parts[part].owner = li
+	s := r.seat(li, part)
+	if s.standing == owner {
+		return // it kept it over a rebalance
+	}
+	s.standing, s.since, s.high, s.retries = owner, pos, 0, nil
+	s.tenure, r.tenures = r.tenures, r.tenures+1
+}
+
+// lose takes a partition from a life, of its own accord or not, and opens the
+// window of what may be repeated because of it.
+func (r *replay) lose(s *seat, pos int32, voluntary bool) {
+	l := &r.lives[s.life]
+	p := &r.parts[s.part]
+	if p.owner == s.life {
+		p.owner = none
+	}
+	s.until, s.retries = pos, nil
+	kind := "rebalance"
+	switch {
+	case l.stopping != none:
+		kind = "stop"
+	case !voluntary && (l.frozen || l.froze > s.since):
+		kind = "zombie"
+	}
+	s.standing = zombie
+	if voluntary {
+		s.standing = gaveUp
+	}
+	w := window{from: r.committedFrom(s.part), to: s.high}
+	// Drained means committed: only a commit that nobody answered can leave
+	// something to repeat, or a member that was asked to stop and did not drain.
+	w.empty = kind == "rebalance" && voluntary && r.Header.Promises.Drain && !r.unanswered(s)
+	w.own = !voluntary
+	s.window = r.addWindow(kind, s, pos, w)
+}
+
+// unanswered tells whether the last commit of a life on a partition has no
+// answer so far.
+func (r *replay) unanswered(s *seat) bool {
+	return s.request != none && r.commits[s.request].answer == none
+}
+
+// member replays the life of a process.
+func (r *replay) member(pos int32, e *history.Event) {
+	li := r.life(e.Member, e.Incarnation)
+	l := &r.lives[li]
+	switch e.Kind {
+	case history.MemberStarted, history.MemberReady:
+		l.present = true
+	case history.MemberStopping:
+		l.stopping = pos
+	case history.MemberFrozen:
+		l.froze, l.frozen = pos, true
+	case history.MemberThawed:
+		l.frozen = false
+	case history.MemberEnded:
+		if l.ended != none {
+			return
+		}
+		l.ended, l.frozen = pos, false
+		for _, s := range l.seats {
+			if s != nil {
+				r.bury(s, pos, e)
+			}
+		}
+	}
+}
+
+// bury ends a life on one partition. What it had lost before has its window
+// already; what it still held may be repeated from the last commit.
+func (r *replay) bury(s *seat, pos int32, e *history.Event) {
+	if p := &r.parts[s.part]; p.owner == s.life {
+		p.owner = none
+	}
+	held := s.standing.orderly()
+	s.standing, s.retries = gone, nil
+	if !held {
+		return
+	}
+	kind := "crash"
+	if e.Outcome == history.Stopped {
+		kind = "stop"
+	}
+	from := r.committedFrom(s.part)
+	s.until = pos
+	s.window = r.addWindow(kind, s, pos, window{from: from, to: s.high})
+	if e.Outcome == history.Killed && r.lives[s.life].stopping == none && from < s.high {
+		r.crashes = append(r.crashes, crash{life: s.life, part: s.part, pos: pos, from: from, to: s.high, request: s.request})
+	}
+}

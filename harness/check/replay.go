@@ -1,0 +1,312 @@
+package check
+
+import (
+	"github.com/ksim-dev/ksim/harness/history"
+)
+
+// standing is how a life stands to a partition.
+type standing uint8
+
+const (
+	stranger  standing = iota // never assigned, as far as was seen
+	owner                     // assigned
+	gaveUp                    // revoked, or it left: it knows
+	zombie                    // lost: it may not know
+	overdue                   // lost, and told so longer ago than it may take to notice
+	returned                  // lost, and it has joined anew without being given the partition
+	gone                      // the life has ended
+	standings                 // how many there are
+)
+
+// orderly tells whether what the life does on the partition is its own to do.
+func (s standing) orderly() bool { return s == stranger || s == owner }
+
+// lost tells whether the partition was taken from the life.
+func (s standing) lost() bool { return s == zombie || s == overdue || s == returned }
+
+// seat is one life on one partition.
+type seat struct {
+	life, part int32
+	standing   standing
+	since      int32 // position of the Assigned
+	until      int32 // position of the loss
+	tenure     int32
+	high       int64   // highest offset done in this tenure, +1; 0 for none
+	window     int32   // what the last loss may repeat
+	retries    []int32 // windows of refused effects in this tenure
+	request    int32   // its last commit
+}
+
+// drainState is how the group stood when the drain ended.
+type drainState struct {
+	began, ended int32 // positions of the phases
+	parts        []drainPart
+	healthy      []int32 // lives that were alive and not frozen
+}
+
+type drainPart struct {
+	part, owner int32 // owner none: nobody, or a life that has ended
+	committed   int64
+	progress    int32
+}
+
+// replay goes through the history in order and keeps what is true at each moment.
+type replay struct {
+	*indexer
+	tenures int32
+	credits map[int32][]int32 // by record: causes of answers that may not have arrived
+}
+
+func newReplay(ix *indexer) *replay { return &replay{indexer: ix, credits: map[int32][]int32{}} }
+
+func (r *replay) run() {
+	for i := range r.events {
+		pos, e := int32(i), &r.events[i]
+		r.slot[i] = none
+		switch e.Kind {
+		case history.EffectStarted, history.EffectDone, history.EffectRefused, history.EffectDropped:
+			r.effect(pos, e)
+		case history.EffectUnmatched:
+			r.unmatched = append(r.unmatched, pos)
+		case history.CommitRequested, history.Committed:
+			if r.mine(e.Topic) {
+				r.commit(pos, e)
+			}
+		case history.DeadLettered:
+			r.deadLetter(pos, e)
+		case history.Joining, history.Assigned, history.Revoked, history.Lost, history.Told, history.Left:
+			r.group(pos, e)
+		case history.MemberStarted, history.MemberReady, history.MemberStopping, history.MemberFrozen, history.MemberThawed, history.MemberEnded:
+			r.member(pos, e)
+		case history.Lag:
+			r.lag(e)
+		case history.FaultEnded:
+			r.fault(e)
+		case history.Phase:
+			r.phase(pos, e)
+		}
+	}
+}
+
+func (r *replay) seat(lifeIndex, part int32) *seat {
+	l := &r.lives[lifeIndex]
+	for int(part) >= len(l.seats) {
+		l.seats = append(l.seats, nil)
+	}
+	s := l.seats[part]
+	if s == nil {
+		s = &seat{life: lifeIndex, part: part, since: none, until: none, window: none, request: none}
+		s.tenure, r.tenures = r.tenures, r.tenures+1
+		l.seats[part] = s
+	}
+	return s
+}
+
+// otherOwner is the live life, other than the given one, that owns a partition.
+func (r *replay) otherOwner(part, lifeIndex int32) int32 {
+	o := r.parts[part].owner
+	if o == none || o == lifeIndex || r.lives[o].ended != none {
+		return none
+	}
+	return o
+}
+
+// stands refines what is known of the seat at the time of an event.
+func (r *replay) stands(s *seat, e *history.Event) standing {
+	if s.standing != zombie {
+		return s.standing
+	}
+	l := &r.lives[s.life]
+	if l.joined > s.until {
+		return returned
+	}
+	limit := r.Header.MaxPollInterval
+	if limit > 0 && l.told > s.since && e.At > r.events[l.told].At+limit {
+		return overdue
+	}
+	return zombie
+}
+
+func (r *replay) effect(pos int32, e *history.Event) {
+	eff := effect{at: e.At, pos: pos, start: pos, rec: none, part: none, tenure: none, other: none}
+	switch e.Kind {
+	case history.EffectDone:
+		eff.kind = done
+	case history.EffectRefused:
+		eff.kind = refused
+	case history.EffectDropped:
+		eff.kind = dropped
+	}
+	if ref := r.at(e.Ref); eff.kind != started && ref != none && ref < pos && r.events[ref].Kind == history.EffectStarted {
+		begun := &r.effects[r.slot[ref]]
+		eff.start, eff.rec, eff.life, eff.part = ref, begun.rec, begun.life, begun.part
+	} else {
+		eff.rec, eff.life = r.record(e.Message), r.life(e.Member, e.Incarnation)
+		if eff.part = r.records[eff.rec].part; eff.part == none && e.Partition >= 0 && r.mine(e.Topic) {
+			eff.part = r.part(e.Partition)
+		}
+	}
+	var s *seat
+	if eff.part != none {
+		s = r.seat(eff.life, eff.part)
+		eff.standing, eff.tenure = r.stands(s, e), s.tenure
+		eff.other = r.otherOwner(eff.part, eff.life)
+	}
+	rec := &r.records[eff.rec]
+	switch eff.kind {
+	case started:
+		r.slot[pos] = int32(len(r.effects))
+		r.lives[eff.life].lastStarted = eff.rec
+		if rec.started == none {
+			rec.started = pos
+		}
+	case done:
+		r.done(&eff, s, rec)
+		if e.Note == "reset" {
+			r.credits[eff.rec] = append(r.credits[eff.rec], r.newCause("unknown-answer", eff.life, pos))
+		}
+	case refused:
+		if s != nil {
+			r.parts[eff.part].refuse(eff.rec, pos)
+		}
+		if s != nil && rec.offset >= 0 && eff.standing.orderly() {
+			r.retryWindow(s, pos, rec.offset)
+		}
+	}
+	r.effects = append(r.effects, eff)
+}
+
+// refuse keeps the first refusal of each of two records.
+func (p *partition) refuse(rec, pos int32) {
+	for i := range p.refusals {
+		if have := p.refusals[i].rec; have == rec {
+			return
+		} else if have == none {
+			p.refusals[i] = refusal{rec: rec, pos: pos}
+			return
+		}
+	}
+}
+
+// done keeps the books of a completed effect.
+func (r *replay) done(eff *effect, s *seat, rec *record) {
+	if rec.done == none {
+		rec.done = eff.pos
+	} else {
+		r.repeats = append(r.repeats, repeat{pos: eff.pos, rec: eff.rec, life: eff.life, cause: r.attribute(eff, s)})
+	}
+	if rec.orderly == none && eff.standing.orderly() {
+		rec.orderly = eff.pos
+	}
+	rec.lastDone = eff.pos
+	if s == nil || rec.offset < 0 {
+		return
+	}
+	next := rec.offset + 1
+	if s.window != none {
+		w := &r.windows[s.window]
+		// What was under way when the partition went is part of what goes
+		// with it, and so is all that a life does that does not know.
+		if eff.standing.lost() || !w.empty && eff.standing == gaveUp && eff.start < s.until {
+			w.to = max(w.to, next)
+			return
+		}
+	}
+	s.high = max(s.high, next)
+}
+
+func (r *replay) commit(pos int32, e *history.Event) {
+	ref := r.at(e.Ref)
+	if e.Kind == history.CommitRequested || ref == none || ref >= pos || r.events[ref].Kind != history.CommitRequested || r.slot[ref] == none {
+		c := commit{offset: e.Offset, at: e.At, request: pos, answer: none, life: r.life(e.Member, e.Incarnation), part: r.part(e.Partition)}
+		c.other = r.otherOwner(c.part, c.life)
+		ci := int32(len(r.commits))
+		r.slot[pos], ref = ci, pos
+		r.seat(c.life, c.part).request = ci
+		r.commits = append(r.commits, c)
+		r.parts[c.part].commits = append(r.parts[c.part].commits, ci)
+	}
+	if e.Kind == history.CommitRequested {
+		return
+	}
+	ci := r.slot[ref]
+	c := &r.commits[ci]
+	if c.answer != none {
+		return // answered twice: the first answer is the one that counted
+	}
+	c.answer = pos
+	p := &r.parts[c.part]
+	switch e.Outcome {
+	case history.Accepted:
+		c.accepted = true
+		p.answers = append(p.answers, ci)
+		if c.offset > p.committed {
+			p.progress = pos
+		}
+		p.committed = c.offset
+	case history.Refused:
+		if legalRefusal(e.Error) {
+			r.refusedWindow(r.seat(c.life, c.part), pos)
+		}
+	}
+}
+
+func (r *replay) deadLetter(pos int32, e *history.Event) {
+	l := letter{rec: none, pos: pos, time: e.Time}
+	if e.Message != "" {
+		l.rec = r.record(e.Message)
+		rec := &r.records[l.rec]
+		if rec.letter == none || l.time < r.letters[rec.letter].time {
+			rec.letter = int32(len(r.letters))
+		}
+	}
+	r.letters = append(r.letters, l)
+}
+
+func (r *replay) lag(e *history.Event) {
+	if !r.mine(e.Topic) {
+		return
+	}
+	p := &r.parts[r.part(e.Partition)]
+	p.end = max(p.end, e.End)
+	if e.Offset >= 0 {
+		p.committed = e.Offset
+	}
+}
+
+func (r *replay) fault(e *history.Event) {
+	if began := r.at(e.Ref); began == none || r.events[began].Kind != history.FaultBegan {
+		return
+	}
+	if e.Outcome == history.Happened {
+		r.happens[e.Fault]++
+		return
+	}
+	r.missed[e.Fault]++
+	r.why[e.Fault] = e.Note
+}
+
+func (r *replay) phase(pos int32, e *history.Event) {
+	if _, seen := r.phases[e.Note]; !seen {
+		r.phases[e.Note] = pos
+	}
+	began, draining := r.phases[history.PhaseDrain]
+	if !draining || r.drain != nil || e.Note != history.PhaseStop && e.Note != history.PhaseEnd {
+		return
+	}
+	d := &drainState{began: began, ended: pos}
+	for i := range r.parts {
+		p := &r.parts[i]
+		o := p.owner
+		if o != none && r.lives[o].ended != none {
+			o = none
+		}
+		d.parts = append(d.parts, drainPart{part: int32(i), owner: o, committed: p.committed, progress: p.progress})
+	}
+	for i := range r.lives {
+		if l := &r.lives[i]; l.present && l.ended == none && !l.frozen {
+			d.healthy = append(d.healthy, int32(i))
+		}
+	}
+	r.drain = d
+}

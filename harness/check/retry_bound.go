@@ -1,0 +1,117 @@
+package check
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/ksim-dev/ksim/harness/history"
+)
+
+var retryBound = Check{
+	Name: "retry-bound",
+	Doc: `A record is attempted no more often than promised, with no less than the promised wait between, and
+no record kills member after member.
+
+    effect-started  m1 orders/0@7 m-8
+    effect-refused  m1 orders/0@7 m-8 unavailable
+    effect-started  m1 orders/0@7 m-8
+    effect-refused  m1 orders/0@7 m-8 unavailable
+    effect-started  m1 orders/0@7 m-8
+
+With max-attempts 2 the third attempt is one too many.
+
+Attempts are counted for each incarnation of a member, and go on over rebalances: getting a partition back is no reason to
+count anew. An attempt at a record that was done before is a repeat, for reprocessing to judge, not an attempt too
+many. The wait is from a refusal to the next attempt of the same life at the same record.
+
+*Violated* by each record attempted more often, or sooner, than promised; and always by a crash loop: three members
+that exited on their own with the same record begun last. *Unknown* when no effect was seen. Not promised: the figures only.`,
+	Judge: judgeRetryBound,
+}
+
+// crashLoop is how many members may exit at one record before it is no accident.
+const crashLoop = 3
+
+// tries is the attempts of one life at one record.
+type tries struct {
+	life    int32
+	count   int32
+	refused time.Duration // when the last was refused, if waiting
+	pos     int32         // of that refusal
+	waiting bool
+}
+
+func judgeRetryBound(f *Facts) Result {
+	p := f.Header.Promises
+	r := held(p.MaxAttempts > 0 || p.MinBackoff > 0)
+	most, least := int32(0), time.Duration(-1)
+	all := make([]tries, len(f.records))
+	for i := range f.effects {
+		e := &f.effects[i]
+		t := &all[e.rec]
+		if t.count == 0 || t.life != e.life {
+			*t = tries{life: e.life}
+		}
+		switch e.kind {
+		case refused:
+			t.refused, t.waiting, t.pos = e.at, true, e.pos
+		case started:
+			if d := f.records[e.rec].done; d != none && d < e.pos {
+				continue
+			}
+			t.count++
+			most = max(most, t.count)
+			if p.MaxAttempts > 0 && int(t.count) == p.MaxAttempts+1 {
+				r.violate(func() Evidence {
+					return f.of(e.rec, "attempted more often than %d times by %s", p.MaxAttempts, f.lives[e.life].who()).by(f, e.pos)
+				})
+			}
+			if !t.waiting {
+				continue
+			}
+			t.waiting = false
+			wait := e.at - t.refused
+			if least < 0 || wait < least {
+				least = wait
+			}
+			if p.MinBackoff > 0 && wait < p.MinBackoff {
+				r.violate(func() Evidence {
+					return f.of(e.rec, "attempted again by %s %s after it was refused, promised are at least %s", f.lives[e.life].who(), wait.Round(1e5), p.MinBackoff).
+						by(f, e.pos).with(f, t.pos)
+				})
+			}
+		}
+	}
+	loops := f.crashLoops(&r)
+	r.Figures["max_attempts"], r.Figures["crash_loops"] = float64(most), float64(loops)
+	if least >= 0 {
+		r.Figures["min_backoff_ms"] = float64(least) / 1e6
+	}
+	if len(f.effects) == 0 {
+		r.unknown("no effect was seen: does the subject post its effects to the sink?")
+	}
+	return r.conclude("over_bound", fmt.Sprintf("violations of the bounds on retries, %d of them crash loops", loops), "at most %d attempts at a record", most)
+}
+
+// crashLoops finds records at which members exited on their own, one after the other. No
+// subject may do that, whatever it promised.
+func (f *Facts) crashLoops(r *Result) int {
+	exits := map[int32][]int32{}
+	loops := 0
+	for i := range f.lives {
+		l := &f.lives[i]
+		if l.ended == none || l.lastStarted == none || f.events[l.ended].Outcome != history.Exited {
+			continue
+		}
+		at := append(exits[l.lastStarted], l.ended)
+		exits[l.lastStarted] = at
+		if len(at) == crashLoop {
+			loops++
+			r.Promised = true
+			r.violate(func() Evidence {
+				return f.of(l.lastStarted, "%d members exited on their own with this record begun last", crashLoop).by(f, l.ended).with(f, at...)
+			})
+		}
+	}
+	return loops
+}
