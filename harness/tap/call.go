@@ -1,0 +1,98 @@
+package tap
+
+import "github.com/twmb/franz-go/pkg/kmsg"
+
+// decodesRequest tells which requests are read: those of groups and commits.
+func decodesRequest(key int16) bool {
+	switch kmsg.Key(key) {
+	case kmsg.OffsetCommit, kmsg.TxnOffsetCommit,
+		kmsg.JoinGroup, kmsg.SyncGroup, kmsg.Heartbeat, kmsg.LeaveGroup,
+		kmsg.ConsumerGroupHeartbeat, kmsg.ShareGroupHeartbeat:
+		return true
+	}
+	return false
+}
+
+// call describes a request (resp nil) or a response to rules.
+func (c *conn) call(d Direction, ex *exchange, resp kmsg.Response) Call {
+	call := Call{
+		Member: c.m.life.member, Incarnation: c.m.life.incarnation,
+		Key: ex.key, Version: ex.version, Direction: d,
+	}
+	topic := c.m.tap.group.topic
+	switch r := ex.req.(type) {
+	case *kmsg.OffsetCommitRequest:
+		call.Group, call.MemberID, call.Generation = r.Group, r.MemberID, r.Generation
+		for _, t := range r.Topics {
+			for _, p := range t.Partitions {
+				call.Commits = append(call.Commits, Commit{Topic: topic(t.Topic, t.TopicID), Partition: p.Partition, Offset: p.Offset})
+			}
+		}
+	case *kmsg.TxnOffsetCommitRequest:
+		call.Group, call.MemberID, call.Generation = r.Group, r.MemberID, r.Generation
+		for _, t := range r.Topics {
+			for _, p := range t.Partitions {
+				call.Commits = append(call.Commits, Commit{Topic: topic(t.Topic, t.TopicID), Partition: p.Partition, Offset: p.Offset})
+			}
+		}
+	case *kmsg.JoinGroupRequest:
+		call.Group, call.MemberID = r.Group, r.MemberID
+	case *kmsg.SyncGroupRequest:
+		call.Group, call.MemberID, call.Generation = r.Group, r.MemberID, r.Generation
+	case *kmsg.HeartbeatRequest:
+		call.Group, call.MemberID, call.Generation = r.Group, r.MemberID, r.Generation
+	case *kmsg.LeaveGroupRequest:
+		call.Group, call.MemberID = r.Group, r.MemberID
+	case *kmsg.ConsumerGroupHeartbeatRequest:
+		call.Group, call.MemberID, call.Generation = r.Group, r.MemberID, r.MemberEpoch
+	case *kmsg.ShareGroupHeartbeatRequest:
+		call.Group, call.MemberID, call.Generation = r.GroupID, r.MemberID, r.MemberEpoch
+	}
+	if resp != nil {
+		c.outcome(&call, resp)
+	}
+	return call
+}
+
+// outcome adds what a response says.
+func (c *conn) outcome(call *Call, resp kmsg.Response) {
+	topic := c.m.tap.group.topic
+	switch r := resp.(type) {
+	case *kmsg.OffsetCommitResponse:
+		for _, t := range r.Topics {
+			for _, p := range t.Partitions {
+				call.refused(topic(t.Topic, t.TopicID), p.Partition, p.ErrorCode)
+			}
+		}
+	case *kmsg.TxnOffsetCommitResponse:
+		for _, t := range r.Topics {
+			for _, p := range t.Partitions {
+				call.refused(topic(t.Topic, t.TopicID), p.Partition, p.ErrorCode)
+			}
+		}
+	case *kmsg.JoinGroupResponse:
+		call.ErrorCode, call.MemberID, call.Generation = r.ErrorCode, r.MemberID, r.Generation
+	case *kmsg.SyncGroupResponse:
+		call.ErrorCode = r.ErrorCode
+	case *kmsg.HeartbeatResponse:
+		call.ErrorCode = r.ErrorCode
+	case *kmsg.LeaveGroupResponse:
+		call.ErrorCode = r.ErrorCode
+	case *kmsg.ConsumerGroupHeartbeatResponse:
+		call.ErrorCode, call.Generation = r.ErrorCode, r.MemberEpoch
+	case *kmsg.ShareGroupHeartbeatResponse:
+		call.ErrorCode, call.Generation = r.ErrorCode, r.MemberEpoch
+	}
+}
+
+// refused notes the answer to one partition of a commit.
+func (c *Call) refused(topic string, partition int32, code int16) {
+	if c.ErrorCode == 0 {
+		c.ErrorCode = code
+	}
+	for i := range c.Commits {
+		if c.Commits[i].Topic == topic && c.Commits[i].Partition == partition {
+			c.Commits[i].ErrorCode = code
+		}
+	}
+}
