@@ -1,0 +1,18 @@
+package fault
+
+// All lists every kind of fault once, for the docs and `ksim list faults`.
+func All() []Fault {
+	return []Fault{
+		CrashMidBatch{Target: "m1"},
+		CrashAtCommit{Target: "m1"},
+		CrashAtCommit{Target: "m1", After: true},
+		Zombie{Target: "m1"},
+		Join{Target: "m4"},
+		Leave{Target: "m1"},
+		RollingRestart{},
+		SlowHandler{Target: "m1"},
+		CrashUnderLoad{Target: "m1"},
+		Refusals{Label: "transient-failures", Kinds: []string{"transient"}},
+		Refusals{Label: "poison", Kinds: []string{"undecodable", "permanent", "oversized"}},
+	}
+}

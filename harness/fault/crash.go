@@ -1,0 +1,147 @@
+package fault
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/ksim-dev/ksim/harness/tap"
+)
+
+// CrashMidBatch kills a member between two effects of one batch, after its
+// client had the time to commit by the clock, and starts it again.
+type CrashMidBatch struct {
+	Target string // the member
+}
+
+// Name implements Fault.
+func (CrashMidBatch) Name() string { return "crash-mid-batch" }
+
+// Doc implements Fault.
+func (CrashMidBatch) Doc() string {
+	return "The answer to an effect in the middle of a batch is held; once an auto-commit interval has passed, " +
+		"or the member has committed past what it did, the member is killed (SIGKILL) and started again."
+}
+
+// Member implements Fault.
+func (f CrashMidBatch) Member() string { return f.Target }
+
+// Inject implements Fault.
+func (f CrashMidBatch) Inject(ctx context.Context, env *Env) (string, error) {
+	armed, held, err := holdInsideBatch(ctx, env, f.Target, midBatch(env.BatchSize))
+	if err != nil {
+		return "", err
+	}
+	defer armed.Remove()
+	commit, ahead := outwaitAutoCommit(ctx, env, held)
+	repeats := doneSinceCommit(env.Log, f.Target)
+	note := fmt.Sprintf("%s killed before its effect %s (%s); %d done and not committed", f.Target, held.Where(), held.Message, repeats)
+	if ahead {
+		note += fmt.Sprintf("; it had committed %d while that effect was not done", commit.Offset)
+	}
+	err = restart(ctx, env, f.Target, &note)
+	return note, err
+}
+
+// restart kills a member, takes it out of its group, starts it again and waits for the
+// group to be whole.
+func restart(ctx context.Context, env *Env, member string, note *string) error {
+	if err := env.Members.Kill(ctx, member); err != nil {
+		return err
+	}
+	if err := env.Members.Evict(ctx, member); err != nil {
+		return err
+	}
+	if err := env.Members.Start(ctx, member); err != nil {
+		return err
+	}
+	*note += settle(ctx, env)
+	return nil
+}
+
+// CrashAtCommit kills a member at the moment it commits work that is done.
+type CrashAtCommit struct {
+	Target string
+	// After: the broker has applied the commit and the member is not told.
+	// Otherwise the request never reaches the broker.
+	After bool
+}
+
+// Name implements Fault.
+func (f CrashAtCommit) Name() string {
+	if f.After {
+		return "crash-after-commit"
+	}
+	return "crash-before-commit"
+}
+
+// Doc implements Fault.
+func (f CrashAtCommit) Doc() string {
+	if f.After {
+		return "The member is killed when the broker has applied its commit and before the answer reaches it: nothing of what was committed may come again."
+	}
+	return "The member is killed when it has done its work and before its commit reaches the broker: all of it must come again."
+}
+
+// Member implements Fault.
+func (f CrashAtCommit) Member() string { return f.Target }
+
+// Inject implements Fault.
+func (f CrashAtCommit) Inject(ctx context.Context, env *Env) (string, error) {
+	// A commit that covers something done since the last one, so that the
+	// crash has something to show; a repeated commit of the same offset has not.
+	rule := tap.Rule{
+		Name: f.Name(), Member: f.Target, Key: kmsg.OffsetCommit.Int16(), Times: 1, Action: tap.Hold{},
+		Direction: tap.Request,
+		Match:     func(tap.Call) bool { return doneSinceCommit(env.Log, f.Target) > 0 },
+	}
+	if f.After {
+		rule.Direction, rule.Match = tap.Response, func(c tap.Call) bool { return c.ErrorCode == 0 }
+	}
+	if err := awaitEffects(ctx, env, env.Log.Last(), midBatch(env.BatchSize), byMember(f.Target)); err != nil {
+		return "", Missed("%s made too few effects: %v", f.Target, err)
+	}
+	armed := env.Tap.Add(rule)
+	defer armed.Remove()
+	select {
+	case <-armed.Hit():
+	case <-ctx.Done():
+		return "", Missed("%s sent no commit for its work", f.Target)
+	}
+	note := fmt.Sprintf("%s killed with its commit on the way to the broker; %d done and not committed", f.Target, doneSinceCommit(env.Log, f.Target))
+	if f.After {
+		note = fmt.Sprintf("%s killed with its commit applied and the answer withheld", f.Target)
+	}
+	err := restart(ctx, env, f.Target, &note)
+	return note, err
+}
+
+// CrashUnderLoad kills a member half-way through a batch, and at once, to measure how much
+// comes again.
+type CrashUnderLoad struct {
+	Target string
+}
+
+// Name implements Fault.
+func (CrashUnderLoad) Name() string { return "crash-under-load" }
+
+// Doc implements Fault.
+func (CrashUnderLoad) Doc() string {
+	return "A member is killed in the middle of a batch under full load, at once, and started again: what comes again is the blast radius of its batch size."
+}
+
+// Member implements Fault.
+func (f CrashUnderLoad) Member() string { return f.Target }
+
+// Inject implements Fault.
+func (f CrashUnderLoad) Inject(ctx context.Context, env *Env) (string, error) {
+	armed, held, err := holdInsideBatch(ctx, env, f.Target, max(1, env.BatchSize/2))
+	if err != nil {
+		return "", err
+	}
+	defer armed.Remove()
+	note := fmt.Sprintf("%s killed before its effect %s (%s); %d done and not committed", f.Target, held.Where(), held.Message, doneSinceCommit(env.Log, f.Target))
+	err = restart(ctx, env, f.Target, &note)
+	return note, err
+}

@@ -1,0 +1,114 @@
+// Package fault is what goes wrong in a scenario: one fault a file, each a
+// value with its settings, none with a clock or a dice of its own. A fault proves that it
+// happened; one that cannot says so with [Missed], and the scenario is unknown.
+package fault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/ksim-dev/ksim/harness/history"
+	"github.com/ksim-dev/ksim/harness/sink"
+	"github.com/ksim-dev/ksim/harness/tap"
+)
+
+// Fault is one thing that goes wrong. Inject does it, waits until it is done and
+// returns one line that tells what happened: who, where, when. Its error
+// is from Missed if the fault could not be made to happen (the scenario is then
+// unknown); any other is a failure of the harness.
+type Fault interface {
+	Name() string   // as in the docs: crash-mid-batch
+	Doc() string    // one or two sentences
+	Member() string // its target; "" if it has none
+	Inject(ctx context.Context, env *Env) (string, error)
+}
+
+// Members is what a fault can do to the members of the group. Every method
+// waits until the thing is done.
+type Members interface {
+	// Live names the members that run, in order of their names.
+	Live() []string
+	// Start starts the next incarnation of a member, or a new member.
+	Start(ctx context.Context, member string) error
+	// Stop sends SIGTERM and waits; past the deadline of a graceful stop it kills.
+	Stop(ctx context.Context, member string) error
+	// Kill sends SIGKILL to the whole process group. The broker is not told.
+	Kill(ctx context.Context, member string) error
+	// Evict removes a dead or frozen member from its group in its name, so
+	// that nobody has to wait for its session to expire.
+	Evict(ctx context.Context, member string) error
+	Freeze(ctx context.Context, member string) error // SIGSTOP
+	Thaw(ctx context.Context, member string) error   // SIGCONT
+	// AwaitStable waits until the live members own all partitions and are
+	// all in the newest generation.
+	AwaitStable(ctx context.Context) error
+}
+
+// Env is what a fault works with.
+type Env struct {
+	Log     *history.Log
+	Members Members
+	Sink    *sink.Sink
+	Tap     *tap.Tap
+
+	BatchSize      int
+	SessionTimeout time.Duration
+	// AutoCommit is the longest auto-commit interval to outwait: a client that
+	// commits by the clock is caught only if its clock ticks while a batch is
+	// half done. 5 s is the default of librdkafka and of the Java client.
+	AutoCommit time.Duration
+	// Bound limits one fault, and each wait in it.
+	Bound time.Duration
+}
+
+var errMissed = errors.New("the fault did not happen")
+
+// Missed makes the error of a fault that could not be made to happen.
+func Missed(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", errMissed, fmt.Sprintf(format, args...))
+}
+
+// Run injects f and writes its begin and its end to the history. An error is a
+// failure of the harness; a missed fault is in the history, where the check
+// faults-happened finds it.
+func Run(ctx context.Context, env *Env, f Fault) error {
+	began := env.Log.Append(history.Event{Kind: history.FaultBegan, Fault: f.Name(), Member: f.Member()})
+	bounded, cancel := context.WithTimeout(ctx, env.Bound)
+	defer cancel()
+	note, err := f.Inject(bounded, env)
+	end := history.Event{Kind: history.FaultEnded, Fault: f.Name(), Member: f.Member(), Ref: began.Seq, Outcome: history.Happened, Note: note}
+	switch {
+	case err == nil:
+	case errors.Is(err, errMissed):
+		end.Outcome, end.Note = history.Missed, err.Error()
+		err = nil
+	case ctx.Err() == nil && bounded.Err() != nil:
+		end.Outcome, end.Note = history.Missed, fmt.Sprintf("not done within %s: %v", env.Bound, err)
+		err = nil
+	default:
+		end.Outcome, end.Note = history.Missed, err.Error()
+	}
+	env.Log.Append(end)
+	if err != nil {
+		return fmt.Errorf("fault %s: %w", f.Name(), err)
+	}
+	return nil
+}
+
+// settle waits until the group is whole again. That it is not is no failure
+// of the fault: the history tells, and the drain that follows judges.
+func settle(ctx context.Context, env *Env) string {
+	bounded, cancel := context.WithTimeout(ctx, env.Bound/2)
+	defer cancel()
+	if err := env.Members.AwaitStable(bounded); err != nil {
+		return "; the group was not whole again: " + err.Error()
+	}
+	return ""
+}
+
+// isCommit matches accepted commits of one life of a member after its Seq since.
+func isCommit(member string, e history.Event) bool {
+	return e.Kind == history.Committed && e.Outcome == history.Accepted && e.Member == member
+}

@@ -1,0 +1,117 @@
+package harness
+
+import (
+	"context"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/ksim-dev/ksim/harness/workload"
+)
+
+// feeder sends the workload of one scenario in three parts: before, during and
+// after the faults. The planned messages are the same for the same seed; while
+// faults last longer than their part, more healthy messages follow, so that
+// there is always something to break.
+type feeder struct {
+	producer *workload.Producer
+	rate     float64
+	chunk    int
+	planned  []workload.Message
+	sent     int
+	more     iter.Seq[workload.Message]
+}
+
+// maxExtra bounds the messages beyond the plan.
+const maxExtra = 20_000
+
+func newFeeder(p *workload.Producer, cfg Config, sc Scenario) (*feeder, error) {
+	spec := workload.Spec{
+		Messages: cfg.Messages, Partitions: cfg.Partitions, Keys: cfg.Keys, Distribution: "uniform",
+		Size: cfg.Size, Rate: cfg.Rate, Mix: sc.Mix, Seed: cfg.Seed, Compression: "none", Prefix: "m",
+	}
+	if sc.Zipf > 0 {
+		spec.Distribution, spec.ZipfS = "zipf", sc.Zipf
+	}
+	planned, err := workload.Generate(spec)
+	if err != nil {
+		return nil, err
+	}
+	extra := spec
+	extra.Messages, extra.Mix, extra.Seed, extra.Prefix = maxExtra, workload.Mix{}, cfg.Seed+1, "x"
+	more, err := extra.Stream()
+	if err != nil {
+		return nil, err
+	}
+	return &feeder{
+		producer: p, rate: cfg.Rate, planned: planned, more: more,
+		// Enough at once that every member finds a full batch.
+		chunk: max(cfg.BatchSize*int(cfg.Partitions), 40),
+	}, nil
+}
+
+// before sends the first quarter, at the rate.
+func (f *feeder) before(ctx context.Context) error {
+	return f.send(ctx, f.take(len(f.planned)/4), f.rate)
+}
+
+// during sends the next half, and more until stop is closed, in bursts that
+// fill batches, at the rate on average.
+func (f *feeder) during(ctx context.Context, stop <-chan struct{}) error {
+	end := len(f.planned) * 3 / 4
+	next, done := iter.Pull(f.more)
+	defer done()
+	tick := time.NewTicker(time.Duration(float64(f.chunk) / f.rate * float64(time.Second)))
+	defer tick.Stop()
+	for {
+		burst := f.take(min(f.chunk, end-f.sent))
+		stopped := closed(stop)
+		for len(burst) < f.chunk && !stopped {
+			m, ok := next()
+			if !ok {
+				break
+			}
+			burst = append(burst, m)
+		}
+		if len(burst) == 0 {
+			return nil // the plan is sent, and nobody waits for more
+		}
+		if err := f.send(ctx, burst, 0); err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// after sends what is left of the plan, at the rate.
+func (f *feeder) after(ctx context.Context) error {
+	return f.send(ctx, f.take(len(f.planned)-f.sent), f.rate)
+}
+
+func (f *feeder) take(n int) []workload.Message {
+	n = max(0, min(n, len(f.planned)-f.sent))
+	part := f.planned[f.sent : f.sent+n : f.sent+n]
+	f.sent += n
+	return part
+}
+
+func (f *feeder) send(ctx context.Context, part []workload.Message, rate float64) error {
+	if len(part) == 0 {
+		return nil
+	}
+	_, err := f.producer.Run(ctx, slices.Values(part), rate)
+	return err
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,53 @@
+package harness_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	orders "github.com/ksim-dev/ksim/examples/go-suite"
+	"github.com/ksim-dev/ksim/harness"
+	"github.com/ksim-dev/ksim/harness/backend"
+	"github.com/ksim-dev/ksim/harness/reexec"
+	"github.com/ksim-dev/ksim/harness/subject"
+)
+
+// The subjects of these tests: a sound consumer, and what can go wrong with one
+// apart from its logic.
+var (
+	sound    = subject.Func{Label: "sound", Run: orders.Consume}
+	stubborn = subject.Func{Label: "stubborn", Run: func(_ context.Context, env subject.Env) error {
+		return orders.Consume(context.Background(), env) // SIGTERM changes nothing
+	}}
+	babbler = subject.Func{Label: "babbler", Run: func(ctx context.Context, env subject.Env) error {
+		for range 5 {
+			resp, err := http.Post(env.SinkURL, "text/plain", strings.NewReader("\x00 no record of anybody's"))
+			if err != nil {
+				return err
+			}
+			_ = resp.Body.Close()
+		}
+		return orders.Consume(ctx, env)
+	}}
+)
+
+func TestMain(m *testing.M) {
+	reexec.Main(sound.Mode(), stubborn.Mode(), babbler.Mode(), subject.GuardMode())
+	os.Exit(m.Run())
+}
+
+// testConfig is a small run on an embedded broker.
+func testConfig(t *testing.T, s subject.Subject) harness.Config {
+	t.Helper()
+	cfg := harness.DefaultConfig()
+	cfg.RunID, cfg.Dir, cfg.Subject = fmt.Sprintf("t%d", time.Now().UnixNano()), t.TempDir(), s
+	cfg.Kafka = harness.Fresh(func(ctx context.Context) (backend.Kafka, error) {
+		return backend.NewEmbedded(ctx, backend.EmbeddedConfig{})
+	})
+	cfg.Messages, cfg.Members = 120, 2
+	return cfg
+}

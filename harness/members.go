@@ -1,0 +1,319 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ksim-dev/ksim/harness/history"
+	"github.com/ksim-dev/ksim/harness/sink"
+	"github.com/ksim-dev/ksim/harness/subject"
+	"github.com/ksim-dev/ksim/harness/tap"
+)
+
+// members is the group of subject processes of one scenario. It joins what
+// belongs to one life of a member: the process, its listeners in the tap, its
+// address in the sink, and the events that tell of it.
+type members struct {
+	cfg   Config
+	log   *history.Log
+	tap   *tap.Tap
+	sink  *sink.Sink
+	admin groupAdmin
+	env   subject.Env // what all members share
+	dir   string      // for logs
+
+	ctx  context.Context // of the scenario; ends all restarts
+	wg   sync.WaitGroup
+	mu   sync.Mutex
+	all  map[string]*member
+	fail error // a subject that does not start, or exits for ever
+}
+
+// member is one life of one member, the newest.
+type member struct {
+	name        string
+	incarnation int
+	restarts    int // on its own account
+	inst        subject.Instance
+	wire        *tap.Member
+	groupID     string // member id in the group, kept after its end for Evict
+	wanted      bool   // false once the harness has asked for its end
+	alive       bool
+	ended       chan struct{} // closed when its end is in the history
+}
+
+// groupAdmin removes members from the group on behalf of the harness.
+type groupAdmin interface {
+	evict(ctx context.Context, group, memberID, instanceID, protocol string) error
+}
+
+// Live implements fault.Members.
+func (g *members) Live() []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var names []string
+	for name, m := range g.all {
+		if m.alive && m.wanted {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Start implements fault.Members: it starts the next incarnation and returns
+// when the process runs. AwaitStable waits for the group.
+func (g *members) Start(ctx context.Context, name string) error {
+	g.mu.Lock()
+	incarnation, restarts := 1, 0
+	if old := g.all[name]; old != nil {
+		if old.alive {
+			g.mu.Unlock()
+			return fmt.Errorf("member %s runs already", name)
+		}
+		incarnation, restarts = old.incarnation+1, old.restarts
+	}
+	g.mu.Unlock()
+	return g.start(ctx, name, incarnation, restarts)
+}
+
+func (g *members) start(ctx context.Context, name string, incarnation, restarts int) error {
+	wire, err := g.tap.Open(ctx, name, incarnation)
+	if err != nil {
+		return fmt.Errorf("open the tap for %s: %w", name, err)
+	}
+	env := g.env
+	env.Member, env.Incarnation = name, incarnation
+	env.BootstrapServers = wire.Bootstrap()
+	env.SinkURL = g.sink.Open(name, incarnation)
+	env.Extra = maps.Clone(g.cfg.Extra)
+	logPath := filepath.Join(g.dir, fmt.Sprintf("%s.%d.log", name, incarnation))
+	// The event comes first: what the process does can only follow it.
+	g.log.Append(history.Event{Kind: history.MemberStarted, Member: name, Incarnation: incarnation, Note: g.cfg.Subject.Name()})
+	inst, err := g.cfg.Subject.Start(g.ctx, env, logPath)
+	if err != nil {
+		g.sink.End(name, incarnation)
+		wire.Close()
+		g.log.Append(history.Event{Kind: history.MemberEnded, Member: name, Incarnation: incarnation, Outcome: history.Exited, Error: err.Error(), Note: "could not be started"})
+		return &SubjectError{Reason: err.Error(), CannotStart: true}
+	}
+	m := &member{name: name, incarnation: incarnation, restarts: restarts, inst: inst, wire: wire, wanted: true, alive: true, ended: make(chan struct{})}
+	g.mu.Lock()
+	g.all[name] = m
+	g.mu.Unlock()
+	g.wg.Add(1)
+	go g.watch(m)
+	return nil
+}
+
+// watch waits for the end of one life, writes it down, and starts the next one
+// if nobody had asked for the end.
+func (g *members) watch(m *member) {
+	defer g.wg.Done()
+	<-m.inst.Done()
+	exit := m.inst.Exit()
+	g.mu.Lock()
+	wanted := m.wanted
+	if wanted {
+		g.end(m, history.Exited, exitText(exit))
+	}
+	g.mu.Unlock()
+	if !wanted {
+		return // who asked for it writes it down
+	}
+	if m.wire.ID() != "" {
+		// A member that died without a word keeps its seat until its session
+		// ends; nobody is served by waiting for that.
+		_ = g.Evict(g.ctx, m.name)
+	}
+	m.wire.Close()
+	if m.restarts >= g.cfg.MaxRestarts {
+		g.giveUp(m, exit)
+		return
+	}
+	backoff := time.NewTimer(min(200*time.Millisecond<<m.restarts, 5*time.Second))
+	defer backoff.Stop()
+	select {
+	case <-backoff.C:
+	case <-g.ctx.Done():
+		return
+	}
+	if err := g.start(g.ctx, m.name, m.incarnation+1, m.restarts+1); err != nil && g.ctx.Err() == nil {
+		g.mu.Lock()
+		g.fail = errors.Join(g.fail, err)
+		g.mu.Unlock()
+	}
+}
+
+func (g *members) giveUp(m *member, exit subject.Exit) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.fail = &SubjectError{Reason: fmt.Sprintf("%s exited on its own %d times, the last time with %s", m.name, m.restarts+1, exitText(exit)), Tail: exit.Tail}
+	// Whoever waits for the group must look again.
+	g.log.Append(history.Event{Kind: history.Phase, Note: m.name + " is not started again"})
+}
+
+// end writes the end of a life down, with g.mu held. The sink is closed to it
+// first, so that no effect of a dead member follows its end.
+func (g *members) end(m *member, how history.Outcome, text string) {
+	m.alive = false
+	m.groupID = m.wire.ID()
+	g.sink.End(m.name, m.incarnation)
+	note := ""
+	if how == history.Killed && text == deadlineNote {
+		note, text = text, ""
+	}
+	g.log.Append(history.Event{Kind: history.MemberEnded, Member: m.name, Incarnation: m.incarnation, Outcome: how, Error: text, Note: note})
+	close(m.ended)
+}
+
+const deadlineNote = "deadline" // MemberEnded killed: it did not stop in time
+
+// take marks a live member as one whose end the harness asked for.
+func (g *members) take(name string) (*member, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	m := g.all[name]
+	if m == nil || !m.alive || !m.wanted {
+		return nil, fmt.Errorf("member %s does not run", name)
+	}
+	m.wanted = false
+	return m, nil
+}
+
+// Stop implements fault.Members.
+func (g *members) Stop(ctx context.Context, name string) error {
+	m, err := g.take(name)
+	if err != nil {
+		return err
+	}
+	g.log.Append(history.Event{Kind: history.MemberStopping, Member: name, Incarnation: m.incarnation})
+	if err := m.inst.Terminate(); err != nil {
+		return fmt.Errorf("stop %s: %w", name, err)
+	}
+	deadline := time.NewTimer(g.cfg.StopDeadline)
+	defer deadline.Stop()
+	how, text := history.Stopped, ""
+	select {
+	case <-m.inst.Done():
+		text = exitText(m.inst.Exit())
+	case <-deadline.C:
+		how, text = history.Killed, deadlineNote
+	case <-ctx.Done():
+		how, text = history.Killed, "the run was cancelled"
+	}
+	// Kill is harmless after an orderly end, and ends children left behind.
+	if err := m.inst.Kill(); err != nil {
+		return fmt.Errorf("stop %s: %w", name, err)
+	}
+	<-m.inst.Done()
+	g.mu.Lock()
+	g.end(m, how, text)
+	g.mu.Unlock()
+	if how == history.Killed {
+		_ = g.Evict(context.WithoutCancel(ctx), name)
+	}
+	m.wire.Close()
+	return nil
+}
+
+// Kill implements fault.Members.
+func (g *members) Kill(_ context.Context, name string) error {
+	m, err := g.take(name)
+	if err != nil {
+		return err
+	}
+	// Half-open: the broker is not told, as in a crash of the whole machine.
+	// (kfake also keeps a dead seat when a connection drops during a join.)
+	m.wire.HalfOpen()
+	if err := m.inst.Kill(); err != nil {
+		return fmt.Errorf("kill %s: %w", name, err)
+	}
+	<-m.inst.Done()
+	g.mu.Lock()
+	g.end(m, history.Killed, exitText(m.inst.Exit()))
+	g.mu.Unlock()
+	return nil
+}
+
+// Evict implements fault.Members. Static members are left to their session:
+// that is what static membership is for.
+func (g *members) Evict(ctx context.Context, name string) error {
+	g.mu.Lock()
+	m := g.all[name]
+	if m == nil {
+		g.mu.Unlock()
+		return fmt.Errorf("there never was a member %s", name)
+	}
+	id, alive := m.groupID, m.alive
+	g.mu.Unlock()
+	if id == "" {
+		id = m.wire.ID()
+	}
+	if id != "" {
+		bounded, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		if err := g.admin.evict(bounded, g.env.GroupID, id, m.wire.InstanceID(), m.wire.Protocol()); err != nil {
+			return fmt.Errorf("evict %s from group %s: %w", name, g.env.GroupID, err)
+		}
+		g.log.Append(history.Event{Kind: history.Left, Member: name, Incarnation: m.incarnation, Note: "evicted"})
+	}
+	if !alive {
+		m.wire.Close()
+	}
+	return nil
+}
+
+// Freeze implements fault.Members.
+func (g *members) Freeze(_ context.Context, name string) error {
+	return g.signal(name, history.MemberFrozen, subject.Instance.Stop)
+}
+
+// Thaw implements fault.Members.
+func (g *members) Thaw(_ context.Context, name string) error {
+	return g.signal(name, history.MemberThawed, subject.Instance.Continue)
+}
+
+func (g *members) signal(name string, kind history.Kind, send func(subject.Instance) error) error {
+	g.mu.Lock()
+	m := g.all[name]
+	g.mu.Unlock()
+	if m == nil || !m.alive {
+		return fmt.Errorf("member %s does not run", name)
+	}
+	if kind == history.MemberThawed { // what it does once it runs comes after
+		g.log.Append(history.Event{Kind: kind, Member: name, Incarnation: m.incarnation})
+	}
+	if err := send(m.inst); err != nil {
+		return fmt.Errorf("%s %s: %w", kind, name, err)
+	}
+	if kind == history.MemberFrozen {
+		g.log.Append(history.Event{Kind: kind, Member: name, Incarnation: m.incarnation})
+	}
+	return nil
+}
+
+// AwaitStable implements fault.Members.
+func (g *members) AwaitStable(ctx context.Context) error {
+	var failed error
+	err := g.tap.Await(ctx, func() bool {
+		g.mu.Lock()
+		failed = g.fail
+		g.mu.Unlock()
+		live := g.Live()
+		return failed != nil || len(live) > 0 && g.tap.Stable(g.env.Topic, g.cfg.Partitions, live)
+	})
+	if failed != nil {
+		return failed
+	}
+	if err != nil {
+		return fmt.Errorf("the group did not become stable (every partition owned, every member in the newest generation): %w", err)
+	}
+	return nil
+}

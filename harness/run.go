@@ -1,0 +1,211 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/ksim-dev/ksim/harness/check"
+	"github.com/ksim-dev/ksim/harness/fault"
+	"github.com/ksim-dev/ksim/harness/history"
+)
+
+// RunScenarios runs the scenarios, cfg.Parallel of them side by side, and
+// returns their results in the order given. Cancelling ctx ends the run early;
+// what was seen until then is judged and kept.
+func RunScenarios(ctx context.Context, cfg Config, scenarios []Scenario) ([]Result, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	results := make([]Result, len(scenarios))
+	slots := make(chan struct{}, cfg.Parallel)
+	var told sync.Mutex
+	var wg sync.WaitGroup
+	for i, sc := range scenarios {
+		slots <- struct{}{}
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			defer func() { <-slots }()
+			results[i] = RunScenario(ctx, cfg, sc)
+			if cfg.Progress != nil {
+				told.Lock()
+				defer told.Unlock()
+				cfg.Progress(results[i])
+			}
+		}()
+	}
+	wg.Wait()
+	return results, nil
+}
+
+// RunScenario runs one scenario and judges it.
+func RunScenario(ctx context.Context, cfg Config, sc Scenario) (res Result) {
+	res = Result{Scenario: sc.Name, Doc: sc.Doc, Started: time.Now(), Dir: filepath.Join("scenarios", sc.Name)}
+	defer func() { res.Seconds = time.Since(res.Started).Seconds() }()
+	if err := os.MkdirAll(filepath.Join(cfg.Dir, res.Dir, "logs"), 0o755); err != nil {
+		res.Err = err
+		return res
+	}
+	kafka, release, err := cfg.Kafka.Acquire(ctx)
+	if err != nil {
+		res.Err = err
+		return res
+	}
+	defer release()
+	if reason := sc.unmet(kafka); reason != "" {
+		res.Verdict, res.Reason = check.Unknown, reason
+		return res
+	}
+	s, err := newStage(ctx, cfg.with(sc), sc, kafka, filepath.Join(cfg.Dir, res.Dir))
+	if err != nil {
+		res.Err = err
+		return res
+	}
+	err = s.play(ctx)
+	if cerr := s.close(); err == nil {
+		err = cerr
+	}
+	res.judge(s.log.History(), err)
+	return res
+}
+
+// play is a scenario from its first member to its last commit.
+func (s *stage) play(ctx context.Context) error {
+	for _, act := range []struct {
+		phase string
+		run   func(context.Context) error
+	}{
+		{history.PhaseWarmUp, s.warmUp},
+		{history.PhaseFaults, s.injectFaults},
+		{history.PhaseHeal, s.heal},
+		{history.PhaseDrain, s.drain},
+		{history.PhaseStop, s.stopMembers},
+		{history.PhaseEnd, s.lookBack},
+	} {
+		if act.phase != history.PhaseEnd {
+			s.log.Append(history.Event{Kind: history.Phase, Note: act.phase})
+		}
+		if err := act.run(ctx); err != nil {
+			return fmt.Errorf("%s: %w", act.phase, err)
+		}
+	}
+	// Only a run that came this far has a history that shows everything.
+	s.log.Append(history.Event{Kind: history.Phase, Note: history.PhaseEnd})
+	return nil
+}
+
+// warmUp starts the members and sends the first messages.
+func (s *stage) warmUp(ctx context.Context) error {
+	if err := s.startMembers(ctx); err != nil {
+		return err
+	}
+	return s.feed.before(ctx)
+}
+
+// startMembers starts the members, all at once, and waits until they own everything.
+func (s *stage) startMembers(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(ctx, s.cfg.ReadyBound)
+	defer cancel()
+	errs := make(chan error, s.cfg.Members)
+	for i := range s.cfg.Members {
+		go func() { errs <- s.members.Start(bounded, fmt.Sprintf("m%d", i+1)) }()
+	}
+	var err error
+	for range s.cfg.Members {
+		err = errors.Join(err, <-errs)
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.members.AwaitStable(bounded); err != nil {
+		var subj *SubjectError
+		if ctx.Err() == nil && !errors.As(err, &subj) {
+			err = &SubjectError{Reason: fmt.Sprintf("the members did not form a group within %s: %v", s.cfg.ReadyBound, err), Tail: s.members.tail()}
+		}
+		return err
+	}
+	for _, m := range s.members.Live() {
+		s.log.Append(history.Event{Kind: history.MemberReady, Member: m, Incarnation: s.members.incarnation(m)})
+	}
+	return nil
+}
+
+// injectFaults injects one fault after the other while messages flow.
+func (s *stage) injectFaults(ctx context.Context) error {
+	stop, fed := make(chan struct{}), make(chan error, 1)
+	go func() { fed <- s.feed.during(ctx, stop) }()
+	var err error
+	for _, f := range s.scenario.Faults {
+		if err = fault.Run(ctx, s.faults, f); err != nil {
+			break
+		}
+	}
+	close(stop)
+	return errors.Join(err, <-fed)
+}
+
+// heal leaves nothing broken and sends the rest: what comes after the faults
+// shows whether the consumer recovered.
+func (s *stage) heal(ctx context.Context) error {
+	return s.feed.after(ctx)
+}
+
+// drain waits until everything is committed. That it is not within the bound
+// is for the checks to judge.
+func (s *stage) drain(ctx context.Context) error {
+	if err := s.members.failed(); err != nil {
+		return err
+	}
+	drained, err := s.awaitDrained(ctx)
+	if err != nil {
+		return err
+	}
+	if drained {
+		s.log.Append(history.Event{Kind: history.Phase, Note: history.PhaseDrained})
+	}
+	return s.members.failed()
+}
+
+// stopMembers asks all members to stop, at once, as an orchestrator does.
+func (s *stage) stopMembers(ctx context.Context) error {
+	live := s.members.Live()
+	errs := make(chan error, len(live))
+	for _, m := range live {
+		go func() { errs <- s.members.Stop(ctx, m) }()
+	}
+	var err error
+	for range live {
+		err = errors.Join(err, <-errs)
+	}
+	return err
+}
+
+// judge turns a history, and what ended the run early if anything did, into the result.
+func (res *Result) judge(h history.History, err error) {
+	report := check.Run(h)
+	res.Verdict, res.Checks, res.Counts, res.Causes = report.Verdict, report.Checks, report.Counts, report.Causes
+	for _, c := range report.Checks {
+		if c.Verdict == report.Verdict && c.Verdict != check.Held {
+			res.Reason = c.Check + ": " + c.Reason
+			break
+		}
+	}
+	var subj *SubjectError
+	switch {
+	case err == nil:
+	case errors.As(err, &subj) && !subj.CannotStart:
+		// The subject is to blame that there was nothing more to see; what
+		// was seen is judged, and the rest is unknown.
+		res.Verdict = check.Worse(res.Verdict, check.Unknown)
+		if res.Reason = subj.Error(); res.Verdict == check.Violated {
+			res.Reason = subj.Reason + "; " + res.Reason
+		}
+	default:
+		res.Err = err
+	}
+}

@@ -1,0 +1,74 @@
+// Package harness runs a consumer through a scenario: it starts Kafka and the
+// members, sends the workload, injects the faults, waits until everything has
+// drained, and has the history judged. [RunScenario] is the main path.
+package harness
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/ksim-dev/ksim/harness/backend"
+	"github.com/ksim-dev/ksim/harness/fault"
+	"github.com/ksim-dev/ksim/harness/workload"
+)
+
+// Scenario is one way in which a consumer may break, as data. The zero value
+// of a field means: as the Config says.
+type Scenario struct {
+	Name string   // crash-mid-batch
+	Doc  string   // one sentence: what happens, and what a sound consumer does
+	Tags []string // smoke, ci, full, and families: crash, rebalance, poison…
+
+	Messages  int           // sent in all phases together, extra traffic while faults last apart
+	Keys      int           // distinct keys
+	Zipf      float64       // exponent of the key distribution; 0 is uniform
+	Mix       workload.Mix  // poison
+	SlowEvery time.Duration // the sink takes that long for every effect; widens races
+
+	Members    int   // at the start
+	Partitions int32 // of the topic
+
+	SessionTimeout  time.Duration
+	MaxPollInterval time.Duration
+
+	// Faults are injected one after the other while messages flow.
+	Faults []fault.Fault
+	// Needs names what the backend must be able to do; where it cannot, the
+	// scenario is unknown with that reason.
+	Needs []Need
+}
+
+// Need is something a scenario asks of a backend.
+type Need struct {
+	What string // "pause a broker"
+	OK   func(backend.Capabilities) bool
+}
+
+// Tagged tells whether the scenario has the tag.
+func (s Scenario) Tagged(tag string) bool {
+	for _, t := range s.Tags {
+		if t == tag {
+			return true
+		}
+	}
+	return false
+}
+
+// faultNames lists the faults for the header of the history.
+func (s Scenario) faultNames() []string {
+	names := make([]string, len(s.Faults))
+	for i, f := range s.Faults {
+		names[i] = f.Name()
+	}
+	return names
+}
+
+// unmet returns why the backend cannot run the scenario, "" if it can.
+func (s Scenario) unmet(k backend.Kafka) string {
+	for _, n := range s.Needs {
+		if !n.OK(k.Capabilities()) {
+			return fmt.Sprintf("not run: the %s backend cannot %s", k.Name(), n.What)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,161 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/ksim-dev/ksim/harness/backend"
+	"github.com/ksim-dev/ksim/harness/fault"
+	"github.com/ksim-dev/ksim/harness/history"
+	"github.com/ksim-dev/ksim/harness/observe"
+	"github.com/ksim-dev/ksim/harness/sink"
+	"github.com/ksim-dev/ksim/harness/subject"
+	"github.com/ksim-dev/ksim/harness/tap"
+	"github.com/ksim-dev/ksim/harness/workload"
+)
+
+// stage is everything one scenario plays on.
+type stage struct {
+	cfg      Config
+	scenario Scenario
+	kafka    backend.Kafka
+	client   *kgo.Client // the harness' own: produces, administers
+	log      *history.Log
+	ledger   *workload.Ledger
+	sink     *sink.Sink
+	tap      *tap.Tap
+	members  *members
+	feed     *feeder
+	faults   *fault.Env
+	dead     *observe.DeadLetters
+	lag      *observe.Lag
+	cancel   context.CancelFunc // of all members
+	names    names
+}
+
+// names are those of one scenario in Kafka.
+type names struct{ topic, deadLetter, group string }
+
+func newNames(cfg Config, sc Scenario) names {
+	base := cfg.TopicPrefix + cfg.RunID + "-" + sc.Name
+	return names{topic: base, deadLetter: base + ".dlq", group: base}
+}
+
+// maxDeadLetterBytes leaves room for the headers that a dead letter adds to
+// the largest record that fits into the topic itself.
+const maxDeadLetterBytes = "2097152"
+
+func newStage(ctx context.Context, cfg Config, sc Scenario, kafka backend.Kafka, dir string) (_ *stage, err error) {
+	s := &stage{cfg: cfg, scenario: sc, kafka: kafka, names: newNames(cfg, sc), ledger: workload.NewLedger()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	if s.log, err = history.Create(filepath.Join(dir, "history.jsonl"), s.header()); err != nil {
+		return nil, err
+	}
+	if err := s.createTopics(ctx); err != nil {
+		return nil, err
+	}
+	opts := append(kafka.ClientOpts(), workload.ClientOpts("none")...)
+	if s.client, err = kgo.NewClient(append(opts, kgo.ClientID("ksim"))...); err != nil {
+		return nil, fmt.Errorf("connect to Kafka: %w", err)
+	}
+	s.sink, err = sink.Start(sink.Config{Log: s.log, Ledger: s.ledger, Topic: s.names.topic})
+	if err != nil {
+		return nil, err
+	}
+	s.tap = tap.New(tap.Config{Log: s.log, Dial: kafka.Dial, Seeds: kafka.Brokers(), Group: s.names.group})
+	if err := s.observe(ctx); err != nil {
+		return nil, err
+	}
+	s.feed, err = newFeeder(&workload.Producer{Client: s.client, Log: s.log, Ledger: s.ledger, Topic: s.names.topic}, cfg, sc)
+	if err != nil {
+		return nil, err
+	}
+	s.enlist(dir)
+	if sc.SlowEvery > 0 {
+		s.sink.Add(sink.Rule{Action: sink.Delay{For: sc.SlowEvery}})
+	}
+	return s, nil
+}
+
+func (s *stage) header() history.Header {
+	return history.Header{
+		Run: s.cfg.RunID, Scenario: s.scenario.Name, Kafka: s.kafka.Name() + " (" + s.kafka.Version() + ")", Seed: s.cfg.Seed,
+		Topic: s.names.topic, Group: s.names.group, DeadLetterTopic: s.names.deadLetter,
+		Partitions: s.cfg.Partitions, Members: s.cfg.Members, BatchSize: s.cfg.BatchSize,
+		SessionTimeout: s.cfg.SessionTimeout, MaxPollInterval: s.cfg.MaxPollInterval,
+		Promises: s.cfg.Promises, Faults: s.scenario.faultNames(),
+	}
+}
+
+func (s *stage) createTopics(ctx context.Context) error {
+	if err := s.kafka.CreateTopic(ctx, s.names.topic, s.cfg.Partitions, nil); err != nil {
+		return err
+	}
+	// The broker stamps dead letters when it has them: that tells whether
+	// one was acknowledged before its record was committed.
+	stamp, size := "LogAppendTime", maxDeadLetterBytes
+	return s.kafka.CreateTopic(ctx, s.names.deadLetter, s.cfg.Partitions, map[string]*string{
+		"message.timestamp.type": &stamp, "max.message.bytes": &size,
+	})
+}
+
+func (s *stage) enlist(dir string) {
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	s.members = &members{
+		cfg: s.cfg, log: s.log, tap: s.tap, sink: s.sink, admin: evictor{client: s.client}, dir: filepath.Join(dir, "logs"),
+		ctx: ctx, all: map[string]*member{},
+		env: subject.Env{
+			Topic: s.names.topic, GroupID: s.names.group, RunID: s.cfg.RunID + "-" + s.scenario.Name, GroupProtocol: s.cfg.Protocol,
+			SessionTimeout: s.cfg.SessionTimeout, MaxPollInterval: s.cfg.MaxPollInterval,
+			BatchSize: s.cfg.BatchSize, BatchWait: s.cfg.BatchWait, MaxAttempts: s.cfg.MaxAttempts, DLQTopic: s.names.deadLetter,
+		},
+	}
+	s.faults = &fault.Env{
+		Log: s.log, Members: s.members, Sink: s.sink, Tap: s.tap, BatchSize: s.cfg.BatchSize,
+		SessionTimeout: s.cfg.SessionTimeout, AutoCommit: s.cfg.AutoCommit, Bound: s.cfg.FaultBound,
+	}
+}
+
+// close ends what runs, in the order in which it hangs together, and returns
+// the first thing that went wrong, a history that could not be written above all.
+func (s *stage) close() error {
+	var errs []error
+	if s.members != nil {
+		errs = append(errs, s.members.killAll())
+		s.cancel()
+		s.members.wg.Wait()
+	}
+	if s.tap != nil {
+		s.tap.Close()
+	}
+	if s.sink != nil {
+		bounded, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		errs = append(errs, s.sink.Close(bounded))
+	}
+	s.stopObserving()
+	if s.client != nil {
+		s.client.Close()
+	}
+	bounded, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	for _, topic := range []string{s.names.topic, s.names.deadLetter} {
+		// A topic that could not be made, or a broker that is gone, is no
+		// reason to call the run a failure.
+		_ = s.kafka.DeleteTopic(bounded, topic)
+	}
+	if s.log != nil {
+		errs = append(errs, s.log.Close())
+	}
+	return errors.Join(errs...)
+}
