@@ -1,0 +1,136 @@
+// Package reference is the consumer that ksim judges where no command is given:
+// the consumer library, posting its effects to the sink. It is also an example
+// of how a consumer in Go is run under ksim.
+package reference
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ksim-dev/ksim/consumer"
+	"github.com/ksim-dev/ksim/harness/subject"
+)
+
+const (
+	// firstBackoff is short, so that scenarios are.
+	firstBackoff = 50 * time.Millisecond
+	jitter       = 0.2
+	// MinBackoff is the least wait between two attempts at a record.
+	MinBackoff = firstBackoff * 4 / 5 // 1 − jitter
+)
+
+// Run consumes as env says until ctx ends, and then stops gracefully. Beside
+// the variables of every subject it reads
+//
+//	KSIM_ORDER               partition (default), key or none
+//	KSIM_EFFECT              record (default): one POST for each record; batch: one for each batch
+//	KSIM_COMMIT_INTERVAL_MS  commit at this interval; without it, after every batch
+//	KSIM_CONCURRENCY         handler calls side by side at most (default 64)
+func Run(ctx context.Context, env subject.Env) error {
+	cfg, err := configure(env)
+	if err != nil {
+		return err
+	}
+	if env.SinkURL == "" {
+		return errors.New("reference: KSIM_SINK_URL is not set, so there is nowhere to post effects to")
+	}
+	s := newSink(env.SinkURL, cfg.Concurrency)
+	defer s.close()
+	handler := consumer.Each(s.record)
+	switch effect := env.Extra["KSIM_EFFECT"]; effect {
+	case "", "record":
+	case "batch":
+		handler = s.batch(cfg.Order != consumer.Unordered)
+	default:
+		return fmt.Errorf("reference: KSIM_EFFECT is %q: give record or batch", effect)
+	}
+	c, err := consumer.New(cfg, handler)
+	if err != nil {
+		return err
+	}
+	return c.Run(ctx)
+}
+
+// configure turns the environment of a member into a configuration.
+func configure(env subject.Env) (consumer.Config, error) {
+	cfg := consumer.DefaultConfig()
+	cfg.Brokers = strings.Split(env.BootstrapServers, ",")
+	cfg.Topics = []string{env.Topic}
+	cfg.Group = env.GroupID
+	cfg.ClientID = env.Member
+	cfg.InstanceID = env.InstanceID
+	cfg.Retry.Initial, cfg.Retry.Jitter = firstBackoff, jitter
+	cfg.Retry.Max = 2 * time.Second
+	cfg.CommitEachBatch = true
+	cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelInfo}))
+
+	switch env.GroupProtocol {
+	case "", "classic":
+	case "consumer":
+		cfg.Protocol = consumer.ProtocolConsumer
+	default:
+		return cfg, fmt.Errorf("reference: KSIM_GROUP_PROTOCOL is %q: give classic or consumer", env.GroupProtocol)
+	}
+	if order := env.Extra["KSIM_ORDER"]; order != "" {
+		cfg.Order = consumer.Order(order)
+	}
+	if env.DLQTopic != "" {
+		cfg.Poison = consumer.Poison{Policy: consumer.PoisonDeadLetter, Topic: env.DLQTopic}
+	}
+	if env.BatchSize > 0 {
+		cfg.BatchSize = env.BatchSize
+		cfg.MaxInFlight = max(cfg.MaxInFlight, 2*env.BatchSize)
+		cfg.MaxSpan = max(cfg.MaxSpan, env.BatchSize)
+	}
+	cfg.BatchWait = env.BatchWait
+	if env.MaxAttempts > 0 {
+		cfg.Retry.Attempts = env.MaxAttempts
+	}
+	if env.SessionTimeout > 0 {
+		cfg.SessionTimeout = env.SessionTimeout
+		cfg.HeartbeatInterval = min(cfg.HeartbeatInterval, max(env.SessionTimeout/10, 100*time.Millisecond))
+	}
+	if env.MaxPollInterval > 0 {
+		cfg.RebalanceTimeout = env.MaxPollInterval
+		// Leave the group time for the rebalance itself.
+		cfg.DrainTimeout = min(cfg.DrainTimeout, env.MaxPollInterval*3/4)
+	}
+	ms, err := number(env.Extra, "KSIM_COMMIT_INTERVAL_MS")
+	if err != nil {
+		return cfg, err
+	}
+	if ms > 0 {
+		cfg.CommitEachBatch, cfg.CommitInterval = false, time.Duration(ms)*time.Millisecond
+	}
+	if cfg.CommitEachBatch {
+		// One batch of each partition is what a crash may repeat, out of order too.
+		cfg.MaxSpan = cfg.BatchSize
+	}
+	n, err := number(env.Extra, "KSIM_CONCURRENCY")
+	if err != nil {
+		return cfg, err
+	}
+	if n > 0 {
+		cfg.Concurrency = n
+	}
+	return cfg, nil
+}
+
+// number reads a whole number of 1 or more; 0 if the variable is not set.
+func number(extra map[string]string, name string) (int, error) {
+	text := extra[name]
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("reference: %s is %q: give a whole number of 1 or more", name, text)
+	}
+	return n, nil
+}

@@ -1,0 +1,104 @@
+package consumer
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// clientOpts are the options of a session's Kafka client. Callbacks and polls
+// exclude each other (BlockRebalanceOnPoll): what a poll returned is queued
+// before a revoke runs, and nothing of a revoked partition is queued after.
+func (s *session) clientOpts(ctx context.Context) []kgo.Opt {
+	cfg := s.e.cfg
+	opts := []kgo.Opt{
+		// Not the context of Run: the last commit and the leave come after its end.
+		kgo.WithContext(ctx),
+		kgo.SeedBrokers(cfg.Brokers...),
+		kgo.WithLogger(kafkaLog{s.e.log}),
+		kgo.ConsumeTopics(cfg.Topics...),
+		kgo.ConsumerGroup(cfg.Group),
+		kgo.DisableAutoCommit(),
+		kgo.BlockRebalanceOnPoll(),
+		kgo.OnPartitionsAssigned(s.onAssigned),
+		kgo.OnPartitionsRevoked(s.onRevoked),
+		kgo.OnPartitionsLost(s.onLost),
+		kgo.RebalanceTimeout(cfg.RebalanceTimeout),
+		kgo.ConsumeStartOffset(cfg.Start.offset()),
+		kgo.ConsumeResetOffset(cfg.Reset.offset()),
+		kgo.FetchMaxBytes(cfg.FetchMaxBytes),
+		kgo.FetchMaxPartitionBytes(cfg.FetchMaxPartitionBytes),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+	}
+	switch cfg.Protocol {
+	case ProtocolConsumer:
+		// Without sticky or range first, kgo would silently use the classic protocol.
+		opts = append(opts, kgo.ServerSideBalancer(), kgo.Balancers(kgo.StickyBalancer()))
+	case ProtocolEager:
+		opts = append(opts, kgo.Balancers(kgo.StickyBalancer()))
+	default:
+		opts = append(opts, kgo.Balancers(kgo.CooperativeStickyBalancer()))
+	}
+	if cfg.SessionTimeout > 0 {
+		opts = append(opts, kgo.SessionTimeout(cfg.SessionTimeout))
+	}
+	if cfg.HeartbeatInterval > 0 {
+		opts = append(opts, kgo.HeartbeatInterval(cfg.HeartbeatInterval))
+	}
+	if cfg.InstanceID != "" {
+		opts = append(opts, kgo.InstanceID(cfg.InstanceID))
+	}
+	if cfg.ClientID != "" {
+		opts = append(opts, kgo.ClientID(cfg.ClientID))
+	}
+	return append(opts, cfg.ClientOpts...)
+}
+
+// letterOpts are the options of the producer of dead letters: acks=all and
+// idempotent, which are kgo's defaults; partition by key as Kafka does. It must
+// take whatever the broker let in, and what any client can read back.
+func letterOpts(cfg *Config, log *slog.Logger) []kgo.Opt {
+	opts := []kgo.Opt{
+		kgo.SeedBrokers(cfg.Brokers...),
+		kgo.WithLogger(kafkaLog{log}),
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.ProducerBatchMaxBytes(64 << 20),
+		kgo.ProducerBatchCompression(kgo.GzipCompression(), kgo.NoCompression()),
+		kgo.RecordDeliveryTimeout(cfg.Retry.Max + cfg.CommitTimeout),
+	}
+	if cfg.ClientID != "" {
+		opts = append(opts, kgo.ClientID(cfg.ClientID))
+	}
+	return append(opts, cfg.ClientOpts...)
+}
+
+func (p Position) offset() kgo.Offset {
+	if p == Latest {
+		return kgo.NewOffset().AtEnd()
+	}
+	return kgo.NewOffset().AtStart()
+}
+
+// kafkaLog passes the warnings and errors of the Kafka client on.
+type kafkaLog struct{ log *slog.Logger }
+
+// Level implements kgo.Logger.
+func (l kafkaLog) Level() kgo.LogLevel {
+	if l.log.Enabled(context.Background(), slog.LevelDebug) {
+		return kgo.LogLevelInfo
+	}
+	return kgo.LogLevelWarn
+}
+
+// Log implements kgo.Logger.
+func (l kafkaLog) Log(level kgo.LogLevel, msg string, keyvals ...any) {
+	at := slog.LevelDebug
+	switch level {
+	case kgo.LogLevelError:
+		at = slog.LevelError
+	case kgo.LogLevelWarn:
+		at = slog.LevelWarn
+	}
+	l.log.Log(context.Background(), at, "kafka client: "+msg, keyvals...)
+}

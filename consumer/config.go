@@ -1,0 +1,298 @@
+package consumer
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Protocol is how the members of the group share out partitions.
+type Protocol string
+
+// The protocols. All members of a group must use the same one.
+const (
+	// ProtocolCooperative is the classic protocol with the cooperative-sticky
+	// assignor (KIP-429): a rebalance takes only the partitions that move.
+	ProtocolCooperative Protocol = "cooperative-sticky"
+	// ProtocolEager is the classic protocol with the sticky assignor: a
+	// rebalance takes every partition from every member.
+	ProtocolEager Protocol = "eager"
+	// ProtocolConsumer is the broker-driven protocol of KIP-848 (Kafka 4.0),
+	// with the broker's uniform assignor. Session timeout and heartbeat
+	// interval are then the broker's. A broker without it gets the classic
+	// protocol with the sticky assignor.
+	ProtocolConsumer Protocol = "consumer"
+)
+
+// Order says which records may be handled side by side.
+type Order string
+
+// The orders.
+const (
+	// OrderPartition handles the records of a partition one batch at a time.
+	OrderPartition Order = "partition"
+	// OrderKey handles the records of one key of a partition one batch at a
+	// time, and other keys beside it. A batch holds records of one key.
+	// Records without a key have no order.
+	OrderKey Order = "key"
+	// Unordered handles any records side by side.
+	Unordered Order = "none"
+)
+
+// Position is a place in a partition.
+type Position string
+
+// The positions.
+const (
+	Earliest Position = "earliest" // the oldest record that the broker still has
+	Latest   Position = "latest"   // after the newest record
+)
+
+// PoisonPolicy says what becomes of a record that cannot be handled: its
+// attempts are used up, or the handler returned [Permanent].
+type PoisonPolicy string
+
+// The poison policies.
+const (
+	// PoisonDeadLetter produces the record to the dead-letter topic. It counts
+	// as done once all in-sync replicas have it.
+	PoisonDeadLetter PoisonPolicy = "dead-letter"
+	// PoisonSkip drops the record: it is logged, and gone.
+	PoisonSkip PoisonPolicy = "skip"
+	// PoisonStop stops the consumer before the record: what was done is
+	// committed, and Run returns a [*PoisonError].
+	PoisonStop PoisonPolicy = "stop"
+)
+
+// Poison says what becomes of records that cannot be handled.
+type Poison struct {
+	// Policy; empty means [PoisonDeadLetter] if Topic is set, else [PoisonStop].
+	Policy PoisonPolicy
+	// Topic is the dead-letter topic. {group} and {topic} stand for the group
+	// and for the record's own topic. Empty with [PoisonDeadLetter] means
+	// "dlq.{group}.{topic}". It must exist.
+	Topic string
+}
+
+// Retry bounds the attempts of a record and sets the wait between them. A
+// retry holds up only the records that must not overtake it (see [Order]).
+type Retry struct {
+	// Attempts is how often a record is given to the handler at most, the first
+	// time included. It is kept over a rebalance that brings the record back to
+	// this process; other processes count anew.
+	Attempts int
+	// Initial is the wait before the second attempt; it grows by Multiplier
+	// with each further one, up to Max.
+	Initial, Max time.Duration
+	Multiplier   float64
+	// Jitter spreads every wait by up to this part of it, up or down: 0.2 is ±20 %.
+	Jitter float64
+}
+
+// Config is everything a consumer needs to know. Start from [DefaultConfig].
+type Config struct {
+	Brokers []string // host:port of some brokers
+	Topics  []string
+	Group   string
+	// ClientID shows in the broker's logs and metrics.
+	ClientID string
+	// InstanceID makes this a static member (KIP-345): it keeps its partitions
+	// over a restart that is shorter than the session timeout, and does not
+	// leave the group when it stops. It must be unique in the group.
+	InstanceID string
+	Protocol   Protocol
+
+	Order     Order
+	BatchSize int           // records in a batch at most
+	BatchWait time.Duration // how long a batch that is not full waits for more records
+	// Concurrency is how many handler calls run side by side at most, over all
+	// partitions.
+	Concurrency int
+	// MaxInFlight is how many records of one partition may be delivered and not
+	// done before fetching it pauses. A poll that is under way adds as many
+	// again at most.
+	MaxInFlight int
+	// MaxSpan is how far a record may be ahead of the oldest one of its partition
+	// that is not done, in offsets, to be handled. Where records are handled out
+	// of order, it bounds what a crash can repeat.
+	MaxSpan int
+
+	// CommitInterval is the time between commits. Every revoke and the end of
+	// Run commit as well.
+	CommitInterval time.Duration
+	// CommitEachBatch commits after every batch too, and holds back the next
+	// batch of the same lane until that commit has been answered. Batches that
+	// end while a commit is under way share the next one.
+	CommitEachBatch bool
+
+	Retry  Retry
+	Poison Poison
+
+	SessionTimeout    time.Duration // after which the broker takes a silent member for dead (not with ProtocolConsumer)
+	HeartbeatInterval time.Duration // not with ProtocolConsumer
+	// RebalanceTimeout is how long the broker waits for this member to give up
+	// partitions.
+	RebalanceTimeout time.Duration
+	// DrainTimeout is how long a revoke waits for work in flight; the last
+	// fifth of it is for handlers that were cancelled to return, and for the
+	// commit. It must be less than RebalanceTimeout.
+	DrainTimeout time.Duration
+	// HandlerTimeout ends the context of a handler call. Zero: never.
+	HandlerTimeout time.Duration
+	// StallTimeout is how long a handler call may run, its context ended or not,
+	// before the consumer gives its partitions to others and Run returns
+	// [ErrStalled]. The broker cannot see a stalled handler: heartbeats go on.
+	// Zero: no watchdog.
+	StallTimeout time.Duration
+	// ShutdownTimeout is how long the end of Run takes at most. Kubernetes kills
+	// after 30 s unless told otherwise.
+	ShutdownTimeout time.Duration
+	// CommitTimeout is how long a commit waits for a rebalance to let it
+	// through. It is tried again.
+	CommitTimeout time.Duration
+
+	// Start is where a partition without a committed offset begins. With
+	// [Latest], records that come before the first commit can be missed.
+	Start Position
+	// Reset is where a partition goes on when its offset is no longer in the log.
+	Reset Position
+
+	// FetchMaxBytes and FetchMaxPartitionBytes bound what one fetch from one
+	// broker brings, in bytes, overall and of one partition.
+	FetchMaxBytes, FetchMaxPartitionBytes int32
+
+	// ClientOpts go to the Kafka clients, after the consumer's own options: TLS,
+	// SASL, hooks. They reach the dead-letter producer too, so no options of a
+	// consumer belong here.
+	ClientOpts []kgo.Opt
+	Hooks      Hooks
+	Logger     *slog.Logger // nil: slog.Default()
+}
+
+// DefaultConfig returns the defaults. Brokers, Topics and Group are left to fill in.
+func DefaultConfig() Config {
+	return Config{
+		Protocol: ProtocolCooperative,
+		Order:    OrderPartition, BatchSize: 100, Concurrency: 64,
+		MaxInFlight: 1000, MaxSpan: 10_000,
+		CommitInterval: time.Second,
+		Retry:          Retry{Attempts: 5, Initial: 200 * time.Millisecond, Max: 10 * time.Second, Multiplier: 2, Jitter: 0.2},
+		SessionTimeout: 45 * time.Second, HeartbeatInterval: 3 * time.Second, RebalanceTimeout: time.Minute,
+		DrainTimeout: 30 * time.Second, HandlerTimeout: 30 * time.Second, StallTimeout: 5 * time.Minute,
+		ShutdownTimeout: 25 * time.Second, CommitTimeout: 5 * time.Second,
+		Start: Earliest, Reset: Earliest,
+		FetchMaxBytes: 16 << 20, FetchMaxPartitionBytes: 1 << 20,
+	}
+}
+
+// Validate returns all that is wrong, joined, each error naming its field; nil
+// if nothing is.
+func (c Config) Validate() error {
+	var v validation
+	v.need(len(c.Brokers) > 0 && noneEmpty(c.Brokers), "Brokers: give host:port of at least one broker")
+	v.need(len(c.Topics) > 0 && noneEmpty(c.Topics), "Topics: give at least one topic")
+	v.need(c.Group != "", "Group: give the name of the consumer group")
+	oneOf(&v, "Protocol", c.Protocol, ProtocolCooperative, ProtocolEager, ProtocolConsumer)
+	oneOf(&v, "Order", c.Order, OrderPartition, OrderKey, Unordered)
+	oneOf(&v, "Start", c.Start, Earliest, Latest)
+	oneOf(&v, "Reset", c.Reset, Earliest, Latest)
+	oneOf(&v, "Poison.Policy", c.Poison.Policy, "", PoisonDeadLetter, PoisonSkip, PoisonStop)
+	v.need(c.Poison.Topic == "" || c.Poison.policy() == PoisonDeadLetter, "Poison.Topic: %q is set, but the policy is %s", c.Poison.Topic, c.Poison.policy())
+	for _, topic := range c.Topics {
+		v.need(c.Poison.policy() != PoisonDeadLetter || c.deadLetterTopic(topic) != topic, "Poison.Topic: %s would be its own dead-letter topic", topic)
+	}
+
+	v.atLeast("BatchSize", c.BatchSize, 1)
+	v.atLeast("Concurrency", c.Concurrency, 1)
+	v.atLeast("MaxInFlight", c.MaxInFlight, max(c.BatchSize, 1))
+	v.atLeast("MaxSpan", c.MaxSpan, max(c.BatchSize, 1))
+	v.atLeast("FetchMaxBytes", int(c.FetchMaxBytes), 1)
+	v.atLeast("FetchMaxPartitionBytes", int(c.FetchMaxPartitionBytes), 1)
+	v.atLeast("Retry.Attempts", c.Retry.Attempts, 1)
+	v.positive("Retry.Initial", c.Retry.Initial)
+	v.need(c.Retry.Max >= c.Retry.Initial, "Retry.Max: %v is less than Retry.Initial, %v", c.Retry.Max, c.Retry.Initial)
+	v.need(c.Retry.Multiplier >= 1, "Retry.Multiplier: %v is less than 1", c.Retry.Multiplier)
+	v.need(c.Retry.Jitter >= 0 && c.Retry.Jitter <= 1, "Retry.Jitter: %v is not between 0 and 1", c.Retry.Jitter)
+
+	v.notNegative("BatchWait", c.BatchWait)
+	v.notNegative("HandlerTimeout", c.HandlerTimeout)
+	v.notNegative("StallTimeout", c.StallTimeout)
+	v.positive("CommitInterval", c.CommitInterval)
+	v.positive("CommitTimeout", c.CommitTimeout)
+	v.positive("DrainTimeout", c.DrainTimeout)
+	v.positive("ShutdownTimeout", c.ShutdownTimeout)
+	v.positive("RebalanceTimeout", c.RebalanceTimeout)
+	v.need(c.DrainTimeout < c.RebalanceTimeout, "DrainTimeout: %v is not less than RebalanceTimeout, %v: the group would throw this member out while it drains", c.DrainTimeout, c.RebalanceTimeout)
+	v.need(c.StallTimeout == 0 || c.StallTimeout > c.HandlerTimeout, "StallTimeout: %v is not more than HandlerTimeout, %v", c.StallTimeout, c.HandlerTimeout)
+	if c.Protocol != ProtocolConsumer {
+		v.positive("SessionTimeout", c.SessionTimeout)
+		v.positive("HeartbeatInterval", c.HeartbeatInterval)
+		v.need(c.HeartbeatInterval < c.SessionTimeout, "HeartbeatInterval: %v is not less than SessionTimeout, %v; a third of it is usual", c.HeartbeatInterval, c.SessionTimeout)
+	}
+	return errors.Join(v...)
+}
+
+func (p Poison) policy() PoisonPolicy {
+	switch {
+	case p.Policy != "":
+		return p.Policy
+	case p.Topic != "":
+		return PoisonDeadLetter
+	}
+	return PoisonStop
+}
+
+func (c Config) deadLetterTopic(topic string) string {
+	name := c.Poison.Topic
+	if name == "" {
+		name = "dlq.{group}.{topic}"
+	}
+	return strings.NewReplacer("{group}", c.Group, "{topic}", topic).Replace(name)
+}
+
+// validation gathers what is wrong with a Config.
+type validation []error
+
+func (v *validation) need(ok bool, format string, args ...any) {
+	if !ok {
+		*v = append(*v, fmt.Errorf("consumer: "+format, args...))
+	}
+}
+
+func (v *validation) atLeast(field string, got, least int) {
+	v.need(got >= least, "%s: %d is less than %d", field, got, least)
+}
+
+func (v *validation) positive(field string, d time.Duration) {
+	v.need(d > 0, "%s: %v is not more than 0", field, d)
+}
+
+func (v *validation) notNegative(field string, d time.Duration) {
+	v.need(d >= 0, "%s: %v is negative", field, d)
+}
+
+func oneOf[T ~string](v *validation, field string, got T, allowed ...T) {
+	names := make([]string, 0, len(allowed))
+	for _, a := range allowed {
+		if got == a {
+			return
+		}
+		if a != "" {
+			names = append(names, string(a))
+		}
+	}
+	v.need(false, "%s: %q is none of %s", field, got, strings.Join(names, ", "))
+}
+
+func noneEmpty(names []string) bool {
+	for _, n := range names {
+		if n == "" {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,130 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Consumer is one member of a consumer group. Make it with [New].
+type Consumer struct {
+	cfg     Config
+	handler Handler
+	used    atomic.Bool
+}
+
+// New checks the configuration and returns a consumer. It connects to nothing
+// before [Consumer.Run].
+func New(cfg Config, handler Handler) (*Consumer, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if handler == nil {
+		return nil, errors.New("consumer: New needs a handler")
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	return &Consumer{cfg: cfg, handler: handler}, nil
+}
+
+// Run joins the group and consumes until ctx ends; then it stops taking
+// records, drains, commits and leaves the group, within Config.ShutdownTimeout,
+// and returns nil. It returns an error
+//
+//   - that the handler gave to [Fatal],
+//   - [*PoisonError] if a record can be neither handled nor put aside,
+//   - [ErrStalled], [ErrShutdownTimeout],
+//   - if the broker refuses what only an operator can put right: a lack of
+//     authorization, or another member with the same Config.InstanceID.
+//
+// It gets over all else by itself: brokers that are away, rebalances, and being
+// thrown out of the group. Run may be called once.
+func (c *Consumer) Run(ctx context.Context) error {
+	if c.used.Swap(true) {
+		return errors.New("consumer: Run was called before; make another Consumer")
+	}
+	e := &engine{cfg: &c.cfg, handler: c.handler, log: c.cfg.Logger, running: make(map[topicPartition]<-chan struct{})}
+	e.pool = newPool(c.cfg.Concurrency, e.work)
+	if c.cfg.Poison.policy() == PoisonDeadLetter {
+		letters, err := kgo.NewClient(letterOpts(e.cfg, e.log)...)
+		if err != nil {
+			return fmt.Errorf("consumer: %w", err)
+		}
+		defer letters.Close()
+		e.letters = letters
+	}
+	err := e.run(ctx)
+	e.await()
+	return err
+}
+
+// engine is what one Run shares over its sessions.
+type engine struct {
+	cfg      *Config
+	handler  Handler
+	log      *slog.Logger
+	pool     *pool
+	letters  *kgo.Client // nil unless poison is dead-lettered
+	attempts attemptLog
+
+	mu sync.Mutex
+	// running tells for each partition when the last handler call of its newest
+	// epoch has returned.
+	running map[topicPartition]<-chan struct{}
+}
+
+// run runs session after session, until one ends for good.
+func (e *engine) run(ctx context.Context) error {
+	backoff := Retry{Initial: 100 * time.Millisecond, Max: 10 * time.Second, Multiplier: 2, Jitter: 0.2}
+	for failures := 1; ; failures++ {
+		began := time.Now()
+		err := newSession(e).run(ctx)
+		var again *rejoinError
+		if !errors.As(err, &again) {
+			return err
+		}
+		if ctx.Err() != nil {
+			return nil // it was to stop anyway, and has nothing that it may commit
+		}
+		if time.Since(began) > time.Minute {
+			failures = 1
+		}
+		wait := backoff.after(failures, 0)
+		e.log.Warn("joining again from scratch", "wait", wait, "err", err)
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		}
+	}
+}
+
+// succeed notes a new epoch of a partition, and returns when the last handler
+// call of the one before has returned; nil if there was none.
+func (e *engine) succeed(tp topicPartition, idle <-chan struct{}) <-chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	earlier := e.running[tp]
+	e.running[tp] = idle
+	return earlier
+}
+
+// await gives handler calls that were cancelled a moment to return.
+func (e *engine) await() {
+	timer := time.NewTimer(e.cfg.ShutdownTimeout / 10)
+	defer timer.Stop()
+	select {
+	case <-e.pool.wait():
+	case <-timer.C:
+		e.log.Error("handler calls still run after the consumer has stopped")
+	}
+}

@@ -1,0 +1,64 @@
+// Package consumer is a batch consumer for Kafka, on franz-go.
+//
+// A [Handler] gets batches of records of one partition each, in offset order,
+// and what it returns decides the fate of every record. The consumer does the
+// rest: it joins the group, bounds what is in flight, retries, puts poison
+// aside, commits, gives partitions up in order, and shuts down by a deadline.
+//
+// # What is guaranteed
+//
+// At least once. A record counts as done when the handler said so, when its
+// dead letter was acknowledged by all in-sync replicas, or when it was skipped
+// by [PoisonSkip]. The offset committed for a partition is the one after the
+// longest run of delivered records that are done, never more. So a crash at any
+// moment loses nothing, and repeats at most what was done since the last commit:
+// with [OrderPartition] and Config.CommitEachBatch one batch of each partition.
+// A handler has to bear repeats.
+//
+// Order, as [Order] says: what must not overtake never does, retries included.
+// While it waits to be tried again, a record holds up only its own partition
+// ([OrderPartition]), its own key ([OrderKey]), or nothing ([Unordered]).
+//
+// Attempts are bounded by [Retry]. The count is kept while the partition stays
+// with this process, or comes back to it; another process counts anew.
+//
+// One owner. When a partition is revoked, the consumer lets handlers finish (see
+// [Stopping]), fills the gaps below what is done, commits, and fences, within
+// Config.DrainTimeout; no handler call on it starts after that, and nothing of
+// it is committed. When it is lost, handlers are cancelled and nothing is
+// committed. If a commit is refused because the group goes on without this
+// member, for example since the process was frozen for longer than its session
+// timeout, all its partitions are lost at that moment: what was not committed is
+// dropped, and the consumer joins again and goes on from what is committed. Two
+// handler calls never run on one partition for two assignments of it at once,
+// even if the first ignores its context.
+//
+// Rebalances are never blocked by slow work, nor other partitions by a slow one
+// as long as Config.Concurrency is not used up.
+//
+// # Results of a handler
+//
+//	nil                      all records are done
+//	FailedAt(i, err)         those before i are done, i failed, the rest was not tried
+//	FailedAt(i, ErrStopped)  those before i are done, the rest was not tried
+//	Failed(map)              those in the map failed, all others are done
+//	any other error          the batch failed as a whole
+//	Permanent(err)           do not try again: poison
+//	RetryAfter(err, d)       try again, after d at the earliest
+//	Unavailable(err)         try again for as long as it takes; no attempt is counted
+//	Fatal(err)               stop the consumer, without another commit
+//
+// The last four wrap any error, also one inside of FailedAt and Failed. If the
+// handler's context was cancelled because the partition is going away or the
+// consumer is shutting down, what it did not report as done was abandoned, which
+// is no attempt. The end of Config.HandlerTimeout is one.
+//
+// An error for a batch as a whole blames no record. A record on its last attempt
+// is therefore handled alone, and a batch that failed by a bare [Permanent] is
+// tried again one by one. With Retry.Attempts 1 there is no such second look.
+//
+// # Shutdown
+//
+// Cancel the context given to [Consumer.Run], as [os/signal.NotifyContext] does on
+// SIGTERM, and wait for Run to return. It does so within Config.ShutdownTimeout.
+package consumer

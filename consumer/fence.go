@@ -1,0 +1,164 @@
+package consumer
+
+import "context"
+
+// drain starts nothing more, apart from what lies below a record that is done.
+func (p *partition) drain() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.state != active {
+		return
+	}
+	p.state = draining
+	close(p.stopping)
+	p.readyAll()
+	p.checkDrained()
+}
+
+func (p *partition) checkDrained() {
+	if p.running > 0 {
+		return
+	}
+	left := false
+	p.eachLane(func(l *lane) {
+		blocked := l.waiting && l.timer == nil
+		left = left || p.hole(l) && !blocked && !p.gated
+	})
+	if left {
+		return
+	}
+	select {
+	case <-p.drained:
+	default:
+		close(p.drained)
+	}
+}
+
+// fence ends the epoch: from here on nothing of it starts, is acknowledged or
+// committed, and its handler calls are cancelled. It may be called again.
+func (p *partition) fence(cause error) {
+	p.cancel(cause)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.state == fenced {
+		return
+	}
+	if p.state == active {
+		close(p.stopping)
+	}
+	p.state = fenced
+	p.log.save(p.topicPartition, &p.track, p.known)
+	p.setPaused(false)
+	p.eachLane(func(l *lane) {
+		if l.timer != nil {
+			l.timer.Stop()
+		}
+	})
+	p.main, p.keys, p.retries, p.held, p.ahead = &lane{part: p}, nil, nil, nil, nil
+	p.track = tracker{next: p.track.next, passed: p.track.passed}
+	select {
+	case <-p.drained:
+	default:
+		close(p.drained)
+	}
+	if p.running == 0 && !p.gated {
+		close(p.idle)
+	}
+}
+
+// drainAll drains partitions, until soft at the latest; then it cancels what
+// still runs, and waits until hard for that to return. It tells whether all work
+// in flight has ended.
+func drainAll(soft, hard context.Context, parts []*partition, cause error) bool {
+	for _, p := range parts {
+		p.drain()
+	}
+	if awaitAll(soft, parts) {
+		return true
+	}
+	for _, p := range parts {
+		p.abandon(cause)
+	}
+	return awaitAll(hard, parts)
+}
+
+// abandon cancels what still runs. It can still say what it has done, and that
+// is committed.
+func (p *partition) abandon(cause error) {
+	p.cancel(cause)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.state == draining {
+		p.checkDrained()
+	}
+}
+
+func awaitAll(ctx context.Context, parts []*partition) bool {
+	for _, p := range parts {
+		select {
+		case <-p.drained:
+			continue // even if ctx has ended as well
+		default:
+		}
+		select {
+		case <-p.drained:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+// snapshot is what a commit says of one epoch.
+type snapshot struct {
+	part   *partition
+	offset int64 // next to handle
+	epoch  int32 // leader epoch of the record before
+}
+
+// snapshot returns what is to be committed, if anything.
+func (p *partition) snapshot() (snapshot, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.state == fenced || !p.track.passed || p.track.next <= p.committed {
+		return snapshot{}, false
+	}
+	return snapshot{p, p.track.next, p.track.epoch}, true
+}
+
+// current tells whether a commit that is about to leave as this member may
+// still speak for the epoch.
+func (p *partition) current(member string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.state != fenced && p.member == member
+}
+
+// answered takes the end of a commit of offset: lanes that were held for it go
+// on, whether the broker took it or it will be tried again.
+func (p *partition) answered(offset int64, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if ok {
+		p.committed = max(p.committed, offset)
+	}
+	left := p.held[:0]
+	for _, l := range p.held {
+		if l.held > offset {
+			left = append(left, l)
+			continue
+		}
+		l.held = 0
+		p.tidy(l)
+		p.ready(l)
+	}
+	clear(p.held[len(left):])
+	p.held = left
+}
+
+// clean tells whether all that is done was committed.
+func (p *partition) clean() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.track.passed || p.track.next <= p.committed
+}

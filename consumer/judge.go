@@ -1,0 +1,76 @@
+package consumer
+
+import "time"
+
+// rest is how the records of a batch that are not done go on.
+type rest struct {
+	wait    time.Duration // before they are handled again
+	single  int           // hand out so many one by one
+	blocked bool          // not at all: the consumer is about to stop before the first of them
+}
+
+// ruling is what follows from a verdict.
+type ruling struct {
+	rest
+	done, poison []*entry
+	retry        *RetryInfo // for the hook; nil if nothing is tried again
+}
+
+// judge turns a handler's verdict into what to do, and counts attempts. If the
+// epoch was cancelled meanwhile, what is not done was abandoned: that is no
+// attempt, and no proof of poison.
+func (p *partition) judge(t *task, v verdict) ruling {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	abandoned := p.ctx.Err() != nil
+	if !abandoned && p.state == active && v.fates[0] == fateUntried {
+		v.set(0, ErrStopped) // nobody asked it to stop: without this it would spin
+	}
+	var r ruling
+	attempts := 0
+	for i, e := range t.entries {
+		fate := v.fates[i]
+		if abandoned && fate != fateDone {
+			fate = fateUntried
+		}
+		switch fate {
+		case fateDone:
+			r.done = append(r.done, e)
+			continue
+		case fateFailed, fatePoison:
+			p.failed(e, v.errs[i])
+			if fate == fatePoison || e.attempts >= p.cfg.Retry.Attempts {
+				r.poison = append(r.poison, e)
+				continue
+			}
+			attempts = max(attempts, e.attempts)
+		case fateIsolate:
+			r.single = len(t.entries)
+		case fateUnavailable:
+			t.lane.down++
+			attempts = max(attempts, t.lane.down)
+		case fateUntried:
+			continue
+		}
+		e.alone = true
+		if r.retry == nil {
+			r.retry = &RetryInfo{Topic: p.topic, Partition: p.partition, Offset: e.rec.Offset, Attempts: e.attempts, Err: v.errs[i]}
+		}
+	}
+	if len(r.done) > 0 {
+		t.lane.down = 0
+	}
+	if attempts > 0 {
+		r.wait = p.cfg.Retry.after(attempts, v.after)
+		r.retry.Wait = r.wait
+	}
+	return r
+}
+
+func (p *partition) failed(e *entry, err error) {
+	e.attempts++
+	e.err = err
+	if e.failed.IsZero() {
+		e.failed = time.Now()
+	}
+}

@@ -1,0 +1,165 @@
+package consumer
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// onAssigned runs at the start of every generation, with the partitions that
+// are new to this member, if any.
+func (s *session) onAssigned(_ context.Context, cl *kgo.Client, added map[string][]int32) {
+	member, _ := cl.GroupMetadata()
+	s.mu.Lock()
+	known := s.member
+	s.member = member
+	var suspect []*partition
+	for tp, p := range s.parts {
+		if known != "" && known != member && !slices.Contains(added[tp.topic], tp.partition) {
+			suspect = append(suspect, p)
+		}
+	}
+	s.mu.Unlock()
+	if len(suspect) > 0 {
+		// The group had thrown this member out, and it came back as another one.
+		// What it believes to have kept may have been with others meanwhile, and
+		// further than its own position.
+		s.rejoin(fmt.Errorf("consumer: member %s is now %s: %w", known, member, errLost))
+		s.tellLost(suspect, errLost)
+		return
+	}
+	for topic, partitions := range added {
+		for _, partition := range partitions {
+			s.assign(topicPartition{topic, partition}, member)
+		}
+		s.e.log.Info("assigned", "topic", topic, "partitions", partitions)
+		if hook := s.e.cfg.Hooks.OnAssign; hook != nil {
+			hook(topic, partitions)
+		}
+	}
+}
+
+// assign starts an epoch. If an older one of the same partition is still there,
+// the client starts over at what is committed, so the older one ends here.
+func (s *session) assign(tp topicPartition, member string) *partition {
+	p := newPartition(tp, member, s.e.cfg, s, s.e.pool, &s.e.attempts)
+	s.mu.Lock()
+	old := s.parts[tp]
+	s.parts[tp] = p
+	s.mu.Unlock()
+	if old != nil {
+		old.fence(errLost)
+	}
+	if s.aborted.Err() != nil {
+		p.fence(context.Cause(s.aborted))
+	} else if s.life.Err() != nil {
+		p.fence(errShutdown)
+	}
+	if earlier := s.e.succeed(tp, p.idle); earlier != nil {
+		p.gate(earlier)
+	}
+	return p
+}
+
+// replace ends an epoch whose position went back, and starts the next.
+func (s *session) replace(p *partition, cause error) *partition {
+	p.fence(cause)
+	return s.assign(p.topicPartition, p.member)
+}
+
+// onRevoked gives partitions up: it waits for what is in flight, commits, and
+// fences. When it returns, no effect on them starts any more. The map may be
+// empty, and may name what is gone already.
+func (s *session) onRevoked(_ context.Context, _ *kgo.Client, revoked map[string][]int32) {
+	parts := s.pick(revoked)
+	if len(parts) == 0 {
+		return
+	}
+	total := s.e.cfg.DrainTimeout
+	soft, cancelSoft := context.WithTimeout(s.life, total*8/10)
+	defer cancelSoft()
+	hard, cancelHard := context.WithTimeout(s.life, total*9/10)
+	defer cancelHard()
+	last, cancelLast := context.WithTimeout(s.life, total)
+	defer cancelLast()
+
+	drained := drainAll(soft, hard, parts, errRevoked)
+	err := s.commit.finish(last, parts)
+	for _, p := range parts {
+		p.fence(errRevoked)
+	}
+	s.drop(parts)
+	clean := true
+	for _, p := range parts {
+		clean = clean && p.clean()
+	}
+	if !drained {
+		s.e.log.Error("handler calls still ran when their partitions had to be given up; what they do now is not counted", "drain_timeout", total)
+	}
+	if !clean {
+		s.e.log.Warn("not all that was done could be committed before a revoke; it will be handled again", "err", err)
+	}
+	for topic, partitions := range byTopic(parts) {
+		s.e.log.Info("revoked", "topic", topic, "partitions", partitions, "committed", clean)
+		if hook := s.e.cfg.Hooks.OnRevoke; hook != nil {
+			hook(topic, partitions, clean)
+		}
+	}
+}
+
+// onLost fences partitions that are somebody else's by now; it never commits.
+func (s *session) onLost(_ context.Context, _ *kgo.Client, lost map[string][]int32) {
+	parts := s.pick(lost)
+	for _, p := range parts {
+		p.fence(errLost)
+	}
+	s.drop(parts)
+	s.tellLost(parts, errLost)
+}
+
+func (s *session) tellLost(parts []*partition, err error) {
+	for topic, partitions := range byTopic(parts) {
+		s.e.log.Warn("lost", "topic", topic, "partitions", partitions, "err", err)
+		if hook := s.e.cfg.Hooks.OnLost; hook != nil {
+			hook(topic, partitions, err)
+		}
+	}
+}
+
+func (s *session) pick(of map[string][]int32) []*partition {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []*partition
+	for topic, partitions := range of {
+		for _, partition := range partitions {
+			if p := s.parts[topicPartition{topic, partition}]; p != nil {
+				out = append(out, p)
+			}
+		}
+	}
+	return out
+}
+
+// drop forgets epochs, unless a newer one of the same partition has come.
+func (s *session) drop(parts []*partition) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range parts {
+		if s.parts[p.topicPartition] == p {
+			delete(s.parts, p.topicPartition)
+		}
+	}
+}
+
+func byTopic(parts []*partition) map[string][]int32 {
+	out := make(map[string][]int32)
+	for _, p := range parts {
+		out[p.topic] = append(out[p.topic], p.partition)
+	}
+	for _, partitions := range out {
+		slices.Sort(partitions)
+	}
+	return out
+}

@@ -1,0 +1,70 @@
+package consumer
+
+import (
+	"math"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// wait is the back-off after the nth failure in a row (n ≥ 1), at least floor.
+// random is in [0, 1).
+func (r Retry) wait(n int, floor time.Duration, random float64) time.Duration {
+	d := float64(r.Initial) * math.Pow(r.Multiplier, float64(max(n, 1)-1))
+	d = min(d, float64(r.Max))
+	d += d * r.Jitter * (2*random - 1)
+	return max(time.Duration(d), floor)
+}
+
+func (r Retry) after(n int, floor time.Duration) time.Duration {
+	return r.wait(n, floor, rand.Float64())
+}
+
+// attemptLog keeps the attempts of records that a partition took away with it,
+// so that they are not counted anew if it comes back. What it holds is bounded
+// by the records in flight of each partition at its last loss.
+type attemptLog struct {
+	mu    sync.Mutex
+	parts map[topicPartition]map[int64]int
+}
+
+// save replaces what is known of a partition by the records in t, and what was
+// known before of records not delivered since.
+func (a *attemptLog) save(tp topicPartition, t *tracker, before map[int64]int) {
+	var known map[int64]int
+	for offset, n := range before {
+		if t.newer(offset) {
+			if known == nil {
+				known = make(map[int64]int)
+			}
+			known[offset] = n
+		}
+	}
+	t.pending(func(e *entry) {
+		if e.attempts > 0 {
+			if known == nil {
+				known = make(map[int64]int)
+			}
+			known[e.rec.Offset] = e.attempts
+		}
+	})
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if known == nil {
+		delete(a.parts, tp)
+		return
+	}
+	if a.parts == nil {
+		a.parts = make(map[topicPartition]map[int64]int)
+	}
+	a.parts[tp] = known
+}
+
+// take hands out what is known of a partition and forgets it.
+func (a *attemptLog) take(tp topicPartition) map[int64]int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	known := a.parts[tp]
+	delete(a.parts, tp)
+	return known
+}

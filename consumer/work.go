@@ -1,0 +1,141 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+var (
+	errHandlerTimeout = errors.New("consumer: the handler timeout has passed")
+	errExhausted      = errors.New("consumer: its attempts were used up before a rebalance")
+)
+
+// work takes the next batch of a lane through the handler and settles it.
+func (e *engine) work(l *lane) {
+	t := l.part.take(l)
+	if t == nil {
+		return
+	}
+	var r ruling
+	if first := t.entries[0]; first.attempts >= e.cfg.Retry.Attempts {
+		r.poison = t.entries // it came back before its end could be settled
+	} else {
+		v := read(e.call(t), len(t.entries))
+		if v.fatal != nil {
+			l.part.owner.abort(v.fatal)
+			l.part.finish(t, rest{blocked: true})
+			return
+		}
+		r = l.part.judge(t, v)
+	}
+	l.part.ack(t, r.done)
+	for _, p := range r.poison {
+		if !e.bury(t, p) {
+			r.blocked = true
+			break
+		}
+		l.part.ack(t, []*entry{p})
+	}
+	if r.retry != nil {
+		e.retrying(*r.retry)
+	}
+	l.part.finish(t, r.rest)
+}
+
+// call gives a batch to the handler.
+func (e *engine) call(t *task) (err error) {
+	ctx := context.WithValue(t.part.ctx, stoppingKey{}, t.stopping)
+	if e.cfg.HandlerTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, e.cfg.HandlerTimeout, errHandlerTimeout)
+		defer cancel()
+	}
+	b := Batch{Topic: t.part.topic, Partition: t.part.partition, Records: make([]*kgo.Record, len(t.entries))}
+	for i, en := range t.entries {
+		b.Records[i] = en.rec
+	}
+	first := b.Records[0].Offset
+	if e.cfg.StallTimeout > 0 {
+		watch := time.AfterFunc(e.cfg.StallTimeout, func() {
+			t.part.owner.stop(fmt.Errorf("%w: %s/%d@%d, %d records, for more than %v", ErrStalled, b.Topic, b.Partition, first, len(t.entries), e.cfg.StallTimeout))
+		})
+		defer watch.Stop()
+	}
+	start := time.Now()
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("consumer: the handler panicked: %v", p)
+			e.log.Error("the handler panicked", "topic", b.Topic, "partition", b.Partition, "offset", first, "panic", p, "stack", string(debug.Stack()))
+		}
+		if hook := e.cfg.Hooks.OnBatch; hook != nil {
+			hook(BatchInfo{b.Topic, b.Partition, first, len(t.entries), time.Since(start), err})
+		}
+	}()
+	return e.handler(ctx, b)
+}
+
+func (e *engine) retrying(info RetryInfo) {
+	e.log.Warn("will try again", "topic", info.Topic, "partition", info.Partition, "offset", info.Offset, "attempts", info.Attempts, "wait", info.Wait, "err", info.Err)
+	if hook := e.cfg.Hooks.OnRetry; hook != nil {
+		hook(info)
+	}
+}
+
+// bury settles the end of a poison record by the policy. If it cannot, the
+// record stays where it is, and the consumer stops; or the epoch has ended, and
+// then it is for the next one.
+func (e *engine) bury(t *task, p *entry) bool {
+	cause := p.err
+	if cause == nil {
+		cause = errExhausted
+	}
+	policy := e.cfg.Poison.policy()
+	r := p.rec
+	switch policy {
+	case PoisonSkip:
+	case PoisonDeadLetter:
+		if err := e.deadLetter(t.part, p, cause); err != nil {
+			if t.part.ctx.Err() != nil {
+				return false
+			}
+			cause = fmt.Errorf("%w; and no dead letter could be made: %w", cause, err)
+			policy = PoisonStop
+		}
+	}
+	if policy == PoisonStop {
+		t.part.owner.stop(&PoisonError{r.Topic, r.Partition, r.Offset, p.attempts, cause})
+		return false
+	}
+	e.log.Error("poison", "topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "attempts", p.attempts, "policy", string(policy), "err", cause)
+	if hook := e.cfg.Hooks.OnPoison; hook != nil {
+		hook(r, p.attempts, cause, policy)
+	}
+	return true
+}
+
+// deadLetter produces and waits for the acknowledgement, as often as the retry
+// policy allows.
+func (e *engine) deadLetter(part *partition, p *entry, cause error) error {
+	letter := deadLetter(e.cfg, p, cause, time.Now())
+	for n := 1; ; n++ {
+		err := e.letters.ProduceSync(part.ctx, letter).FirstErr()
+		if err == nil || part.ctx.Err() != nil || n >= e.cfg.Retry.Attempts {
+			return err
+		}
+		wait := e.cfg.Retry.after(n, 0)
+		e.log.Warn("could not produce a dead letter, will try again", "dead_letter_topic", letter.Topic, "offset", p.rec.Offset, "wait", wait, "err", err)
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-part.ctx.Done():
+			timer.Stop()
+			return context.Cause(part.ctx)
+		}
+		letter = deadLetter(e.cfg, p, cause, time.Now())
+	}
+}
