@@ -1,0 +1,84 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ksim-dev/ksim/harness/check"
+	"github.com/ksim-dev/ksim/harness/fault"
+	"github.com/ksim-dev/ksim/scenarios"
+)
+
+// catalogues are what `ksim list` can list: name and one line for each entry.
+var catalogues = []struct {
+	name    string
+	entries func() [][2]string
+}{
+	{"scenarios", func() (rows [][2]string) {
+		for _, s := range scenarios.All() {
+			rows = append(rows, [2]string{s.Name, s.Doc})
+		}
+		return rows
+	}},
+	{"checks", func() (rows [][2]string) {
+		for _, c := range check.All() {
+			rows = append(rows, [2]string{c.Name, firstSentence(c.Doc)})
+		}
+		return rows
+	}},
+	{"faults", func() (rows [][2]string) {
+		for _, f := range fault.All() {
+			rows = append(rows, [2]string{f.Name(), f.Doc()})
+		}
+		return rows
+	}},
+}
+
+func listVerb() *cobra.Command {
+	names := make([]string, len(catalogues))
+	for i, c := range catalogues {
+		names[i] = c.name
+	}
+	return &cobra.Command{
+		Use:       "list " + strings.Join(names, "|"),
+		Short:     "List the scenarios, the checks or the faults",
+		ValidArgs: names,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return fmt.Errorf("list takes one of %s", strings.Join(names, ", "))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, c := range catalogues {
+				if c.name == args[0] {
+					return printRows(cmd.OutOrStdout(), c.entries())
+				}
+			}
+			return fmt.Errorf("there is no list of %q; choose one of %s", args[0], strings.Join(names, ", "))
+		},
+	}
+}
+
+func printRows(w io.Writer, rows [][2]string) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, r := range rows {
+		if _, err := fmt.Fprintf(tw, "%s\t%s\n", r[0], r[1]); err != nil {
+			return err
+		}
+	}
+	return tw.Flush()
+}
+
+// firstSentence is what stands before the first full stop that ends a sentence.
+func firstSentence(doc string) string {
+	doc = strings.Join(strings.Fields(doc), " ")
+	if i := strings.Index(doc, ". "); i >= 0 {
+		return doc[:i+1]
+	}
+	return doc
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ksim-dev/ksim/harness/backend/containers"
+	"github.com/ksim-dev/ksim/harness/reexec"
+	"github.com/ksim-dev/ksim/harness/subject"
+)
+
+func TestMain(m *testing.M) {
+	reexec.Main(referenceSubject().Mode(), containers.ReaperMode(), subject.GuardMode())
+	os.Exit(m.Run())
+}
+
+func ksim(args ...string) (status int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	status = run(args, &out, &errs)
+	return status, out.String(), errs.String()
+}
+
+func TestUsageErrorsNameWhatIsValid(t *testing.T) {
+	empty := t.TempDir()
+	full := t.TempDir()
+	config := filepath.Join(empty, "ksim.yaml")
+	for name, text := range map[string]string{config: "promises: {order: sideways}\nbatchh: {size: 3}\n", filepath.Join(full, "f"): "x"} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		name string
+		args []string
+		want []string
+	}{
+		{"unknown verb", []string{"jump"}, []string{"unknown command", "jump"}},
+		{"unknown flag", []string{"run", "--scenarios=x"}, []string{"unknown flag: --scenarios", "--scenario"}},
+		{"unknown scenario", []string{"run", "--scenario", "earthquake"}, []string{"earthquake", "crash-mid-batch", "tag:smoke"}},
+		{"unknown backend", []string{"run", "--kafka", "pulsar", "--out", filepath.Join(empty, "a")}, []string{"pulsar", "auto, embedded, containers or external"}},
+		{"unknown promise", []string{"run", "--order", "sideways"}, []string{"sideways", "partition, key, none"}},
+		{"unknown list", []string{"list", "verbs"}, []string{"scenarios, checks, faults"}},
+		{"external without brokers", []string{"run", "--kafka", "external"}, []string{"--brokers"}},
+		{"brokers without external", []string{"run", "--brokers", "127.0.0.1:9"}, []string{"--kafka external"}},
+		{"unknown config field", []string{"run", "--config", config}, []string{"line 2", "batchh"}},
+		{"no config", []string{"run", "--config", "nowhere.yaml"}, []string{"nowhere.yaml"}},
+		{"full directory", []string{"run", "--out", full}, []string{full, "another --out"}},
+		{"no partitions", []string{"run", "--partitions", "0", "--out", filepath.Join(empty, "b")}, []string{"partitions is 0", "1 to 1024"}},
+		{"bad load", []string{"load", "--rate", "0", "--batch-sizes", "0"}, []string{"--rate is 0", "--batch-sizes has 0"}},
+		{"no history", []string{"check", filepath.Join(empty, "none.jsonl")}, []string{"none.jsonl"}},
+		{"no report", []string{"report", empty}, []string{"report.json"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			status, _, stderr := ksim(c.args...)
+			if status != exitFailed {
+				t.Errorf("exit status %d, want %d", status, exitFailed)
+			}
+			for _, w := range c.want {
+				if !strings.Contains(stderr, w) {
+					t.Errorf("the error does not say %q:\n%s", w, stderr)
+				}
+			}
+		})
+	}
+}
+
+func TestListNamesEverything(t *testing.T) {
+	for list, want := range map[string][]string{
+		"scenarios": {"steady", "zombie", "key-order-under-churn"},
+		"checks":    {"no-loss", "commit-safety", "graceful-stop"},
+		"faults":    {"crash-mid-batch", "rolling-restart"},
+	} {
+		status, out, _ := ksim("list", list)
+		if status != 0 {
+			t.Errorf("list %s: exit status %d", list, status)
+		}
+		for _, w := range want {
+			if !strings.Contains(out, w) {
+				t.Errorf("list %s does not name %s:\n%s", list, w, out)
+			}
+		}
+	}
+}
+
+// A run, its history judged again, its reports written again: one verdict all the way.
+func TestRunCheckReport(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	status, out, stderr := ksim("run", "--scenario", "steady", "--out", dir)
+	if status != exitHeld {
+		t.Fatalf("run: exit status %d\n%s%s", status, out, stderr)
+	}
+	for _, f := range []string{"report.json", "report.md", "report.html", "junit.xml", "run.json", "scenarios/steady/history.jsonl", "scenarios/steady/logs/m1.1.log"} {
+		if _, err := os.Stat(filepath.Join(dir, f)); err != nil {
+			t.Errorf("the run left no %s: %v", f, err)
+		}
+	}
+	if status, out, _ := ksim("check", dir); status != exitHeld || !strings.Contains(out, "steady") {
+		t.Errorf("check: exit status %d\n%s", status, out)
+	}
+	if status, out, stderr := ksim("report", dir); status != exitHeld || !strings.Contains(out, "report.html") {
+		t.Errorf("report: exit status %d\n%s%s", status, out, stderr)
+	}
+	truncate(t, filepath.Join(dir, "scenarios/steady/history.jsonl"))
+	status, _, stderr = ksim("check", dir)
+	if status != exitUnknown || !strings.Contains(stderr, "line") {
+		t.Errorf("check of a truncated history: exit status %d, want %d, and the line\n%s", status, exitUnknown, stderr)
+	}
+}
+
+func truncate(t *testing.T, path string) {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, info.Size()*2/3-1); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ksim-dev/ksim/cmd/ksim/reference"
+	"github.com/ksim-dev/ksim/harness"
+	"github.com/ksim-dev/ksim/harness/history"
+	"github.com/ksim-dev/ksim/harness/subject"
+)
+
+// options are the flags that run and load have in common. What is zero after
+// parsing was not given: the config file, then the default decides.
+type options struct {
+	configFile string
+	out        string
+	kafka      kafkaOptions
+	cfg        harness.Config
+	subjectEnv map[string]string
+	order      string
+	delivery   string
+	poison     string
+
+	maxReprocessed int
+}
+
+func (o *options) register(cmd *cobra.Command) {
+	d := harness.DefaultConfig()
+	f := cmd.Flags()
+	f.StringVar(&o.configFile, "config", "", "a ksim.yaml with kafka, subject, promises and sizes; flags override it")
+	f.StringVar(&o.out, "out", "", "directory for what the run leaves behind (default ksim-out/<run id>)")
+	f.StringVar(&o.kafka.backend, "kafka", "embedded", "where Kafka is: auto (containers where Docker answers, else embedded), embedded, containers or external")
+	f.StringVar(&o.kafka.image, "kafka-image", "", "image for --kafka containers (default: the one made by 'make kafka-image' if it is there, else the official one)")
+	f.StringSliceVar(&o.kafka.brokers, "brokers", nil, "bootstrap servers for --kafka external; TLS and SASL come from --config, secrets from KSIM_SASL_USERNAME and KSIM_SASL_PASSWORD")
+	f.IntVar(&o.cfg.Members, "members", d.Members, "members of the group at the start")
+	f.Int32Var(&o.cfg.Partitions, "partitions", d.Partitions, "partitions of the topic")
+	f.IntVar(&o.cfg.BatchSize, "batch-size", d.BatchSize, "records in a batch, given to the subject as KSIM_BATCH_SIZE")
+	f.Int64Var(&o.cfg.Seed, "seed", d.Seed, "the same seed sends the same messages")
+	f.IntVar(&o.cfg.Size, "size", d.Size, "bytes of a message")
+	f.IntVar(&o.cfg.Keys, "keys", d.Keys, "distinct keys")
+	f.StringVar(&o.cfg.Protocol, "protocol", d.Protocol, "group protocol asked of the subject: classic or consumer (KIP-848)")
+	f.StringToStringVar(&o.subjectEnv, "env", nil, "more variables for the subject, as NAME=VALUE; {placeholders} are filled in")
+	f.StringVar(&o.order, "order", "", "promised order: partition, key or none (default partition)")
+	f.StringVar(&o.delivery, "delivery", "", "promised delivery: at-least-once or at-most-once (default at-least-once)")
+	f.StringVar(&o.poison, "poison", "", "promised handling of poison: dead-letter, skip or stop (default dead-letter)")
+	f.IntVar(&o.cfg.MaxAttempts, "max-attempts", 0, "promised bound on attempts at a record; 0 promises none (the reference promises 5)")
+	f.IntVar(&o.maxReprocessed, "max-reprocessed", 0, "promised bound on records repeated by one cause; 0 promises none")
+}
+
+// referenceSubject is the consumer that ksim judges where no command is given.
+// It runs as processes of its own: ksim re-executes itself.
+func referenceSubject() subject.Func {
+	return subject.Func{Label: "reference", Run: reference.Run}
+}
+
+// resolve puts flags, config file and defaults together.
+func (o *options) resolve(cmd *cobra.Command, command []string) (harness.Config, error) {
+	file, err := readConfig(o.configFile)
+	if err != nil {
+		return harness.Config{}, err
+	}
+	cfg := harness.DefaultConfig()
+	flags := o.cfg
+	for name, set := range map[string]func(){
+		"members":    func() { cfg.Members = flags.Members },
+		"partitions": func() { cfg.Partitions = flags.Partitions },
+		"batch-size": func() { cfg.BatchSize = flags.BatchSize },
+		"seed":       func() { cfg.Seed = flags.Seed },
+		"size":       func() { cfg.Size = flags.Size },
+		"keys":       func() { cfg.Keys = flags.Keys },
+		"protocol":   func() { cfg.Protocol = flags.Protocol },
+	} {
+		if !cmd.Flags().Changed(name) {
+			set = func() {}
+		}
+		file.apply(name, &cfg)
+		set()
+	}
+	if len(command) == 0 {
+		command = file.Subject.Command
+	}
+	if len(command) == 0 {
+		cfg.Subject = referenceSubject()
+		cfg.Promises = reference.Promises(cfg.BatchSize, cfg.Partitions)
+	} else {
+		cfg.Subject = subject.Process{Command: command, Env: merged(file.Subject.Env, o.subjectEnv)}
+	}
+	if err := o.promise(cmd, file, &cfg); err != nil {
+		return harness.Config{}, err
+	}
+	cfg.Extra = merged(o.subjectEnv, map[string]string{"KSIM_ORDER": cfg.Promises.Order})
+	cfg.RunID = newRunID()
+	if cfg.Dir = o.out; cfg.Dir == "" {
+		cfg.Dir = filepath.Join("ksim-out", cfg.RunID)
+	}
+	o.kafka.file = file.Kafka
+	return cfg, nil
+}
+
+// promise lays the promises of the config file and of the flags over the defaults.
+func (o *options) promise(cmd *cobra.Command, file configFile, cfg *harness.Config) error {
+	file.Promises.apply(&cfg.Promises)
+	p := &cfg.Promises
+	for flag, set := range map[string]func(){
+		"order":           func() { p.Order = o.order },
+		"delivery":        func() { p.Delivery = o.delivery },
+		"poison":          func() { p.Poison = o.poison },
+		"max-attempts":    func() { p.MaxAttempts = o.cfg.MaxAttempts },
+		"max-reprocessed": func() { p.MaxReprocessed = o.maxReprocessed },
+	} {
+		if cmd.Flags().Changed(flag) {
+			set()
+		}
+	}
+	if p.MaxAttempts > 0 {
+		cfg.MaxAttempts = p.MaxAttempts
+	}
+	return errors.Join(
+		oneOf("order", p.Order, history.OrderPartition, history.OrderKey, history.OrderNone),
+		oneOf("delivery", p.Delivery, history.AtLeastOnce, history.AtMostOnce),
+		oneOf("poison", p.Poison, history.PoisonDeadLetter, history.PoisonSkip, history.PoisonStop),
+	)
+}
+
+func oneOf(what, value string, valid ...string) error {
+	for _, v := range valid {
+		if v == value {
+			return nil
+		}
+	}
+	return fmt.Errorf("there is no %s %q to promise; choose one of %s", what, value, strings.Join(valid, ", "))
+}
+
+func merged(maps ...map[string]string) map[string]string {
+	all := map[string]string{}
+	for _, m := range maps {
+		for k, v := range m {
+			all[k] = v
+		}
+	}
+	return all
+}
+
+// newRunID names a run so that runs sort by time and never share a name.
+func newRunID() string {
+	var b [2]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	return time.Now().Format("20060102-150405-") + hex.EncodeToString(b[:])
+}
+
+// makeRunDir creates the directory of a run; one that holds files already is
+// refused, so that no run overwrites another. Below ksim-out, latest leads to it.
+func makeRunDir(dir string) error {
+	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
+		return fmt.Errorf("%s is not empty: choose another --out, so that no run overwrites another", dir)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("make the directory of the run: %w", err)
+	}
+	if filepath.Dir(dir) == "ksim-out" {
+		link := filepath.Join("ksim-out", "latest")
+		_ = os.Remove(link)
+		_ = os.Symlink(filepath.Base(dir), link) // a convenience: a file system without links does without
+	}
+	return nil
+}

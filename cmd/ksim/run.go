@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/ksim-dev/ksim/harness"
+	"github.com/ksim-dev/ksim/harness/check"
+	"github.com/ksim-dev/ksim/reports"
+	"github.com/ksim-dev/ksim/scenarios"
+)
+
+func runVerb() *cobra.Command {
+	var o options
+	var names []string
+	var noLoad bool
+	var parallel int
+	cmd := &cobra.Command{
+		Use:   "run [flags] [-- command…]",
+		Short: "Judge a consumer: run it through the scenarios, then measure it under load",
+		Long: "Judge a consumer. Without a command it is the reference consumer. A command is started once per member, with the\n" +
+			"variables of the subject protocol in its environment (KSIM_BOOTSTRAP_SERVERS, KSIM_TOPIC, KSIM_GROUP_ID, KSIM_SINK_URL…).\n" +
+			"Exit status: 0 held, 1 violated, 2 unknown, 3 a failure of the harness or of usage.",
+		Example: "  ksim run\n  ksim run -- python3 examples/python/careful.py\n  ksim run --kafka containers --scenario crash-mid-batch --scenario zombie -- ./my-consumer",
+		RunE: func(cmd *cobra.Command, command []string) error {
+			chosen, err := scenarios.Select(names)
+			if err != nil {
+				return err
+			}
+			cfg, err := o.resolve(cmd, command)
+			if err != nil {
+				return err
+			}
+			if parallel > 0 {
+				cfg.Parallel = parallel
+			}
+			j := job{cfg: cfg, scenarios: chosen, progress: newProgress(cmd.ErrOrStderr(), len(chosen))}
+			// The load shows what batches cost and give; a choice of
+			// scenarios asks for these and nothing else.
+			if !noLoad && len(names) == 0 {
+				j.load = shortLoad()
+			}
+			return j.run(cmd, &o)
+		},
+	}
+	o.register(cmd)
+	cmd.Flags().StringSliceVar(&names, "scenario", nil, "run these scenarios only: names, or tags as tag:smoke ('ksim list scenarios')")
+	cmd.Flags().BoolVar(&noLoad, "no-load", false, "leave out the load measurement at the end")
+	cmd.Flags().IntVar(&parallel, "parallel", 0, "scenarios side by side (default 6)")
+	return cmd
+}
+
+// job is one invocation of run or load.
+type job struct {
+	cfg       harness.Config
+	scenarios []harness.Scenario
+	load      *loadPlan
+	progress  *progress
+}
+
+// run does the work, writes the reports and prints the summary.
+func (j *job) run(cmd *cobra.Command, o *options) error {
+	ctx := cmd.Context()
+	kafka, err := o.kafka.open(ctx, j.cfg.RunID)
+	if err != nil {
+		return err
+	}
+	j.cfg.Kafka, j.cfg.Progress = kafka, j.progress.ended
+	if kafka.prefix != "" {
+		j.cfg.TopicPrefix = kafka.prefix
+	}
+	if err := makeRunDir(j.cfg.Dir); err != nil {
+		return errors.Join(err, kafka.Close())
+	}
+	result := harness.Run{
+		ID: j.cfg.RunID, Dir: j.cfg.Dir, Version: ksimVersion(), Command: append([]string{"ksim"}, commandLine(cmd)...), Subject: j.cfg.Subject.Name(),
+		Kafka: kafka.label, Seed: j.cfg.Seed, Started: time.Now(), Machine: thisMachine(),
+		Members: j.cfg.Members, BatchSize: j.cfg.BatchSize, Partitions: j.cfg.Partitions,
+	}
+	err = j.measure(ctx, &result)
+	j.progress.close()
+	err = errors.Join(err, kafka.Close())
+	result.Seconds = time.Since(result.Started).Seconds()
+	_, werr := reports.WriteAll(result)
+	if err = errors.Join(err, werr); err != nil {
+		return err
+	}
+	if err := reports.Text(cmd.OutOrStdout(), result, useColour(cmd.OutOrStdout())); err != nil {
+		return err
+	}
+	return j.status(ctx, result)
+}
+
+// measure runs the scenarios and then, alone on the machine, the load.
+func (j *job) measure(ctx context.Context, result *harness.Run) error {
+	var err error
+	if len(j.scenarios) > 0 {
+		if result.Scenarios, err = harness.RunScenarios(ctx, j.cfg, j.scenarios); err != nil {
+			return err
+		}
+	}
+	if j.load == nil || ctx.Err() != nil {
+		return nil
+	}
+	for _, s := range result.Scenarios {
+		if s.Err != nil { // a harness that fails measures nothing
+			return nil
+		}
+	}
+	result.Load, err = j.load.run(ctx, j.cfg, j.progress)
+	return err
+}
+
+// status turns what came of it into the exit status.
+func (j *job) status(ctx context.Context, result harness.Run) error {
+	if failed := result.Failed(); len(failed) > 0 {
+		var errs []error
+		for _, f := range failed {
+			errs = append(errs, fmt.Errorf("scenario %s: %w", f.Scenario, f.Err))
+		}
+		return errors.Join(errs...)
+	}
+	if ctx.Err() != nil {
+		return errors.New("interrupted: what was seen until then is in the report")
+	}
+	if len(result.Scenarios) == 0 {
+		for _, l := range result.Load {
+			if !l.Valid {
+				return verdict(check.Unknown)
+			}
+		}
+		return nil
+	}
+	return verdict(result.Verdict())
+}
+
+// commandLine is what was typed, for the report.
+func commandLine(cmd *cobra.Command) []string {
+	args := []string{cmd.Name()}
+	cmd.Flags().Visit(func(f *pflag.Flag) { args = append(args, "--"+f.Name+"="+f.Value.String()) })
+	if rest := cmd.Flags().Args(); len(rest) > 0 {
+		args = append(append(args, "--"), rest...)
+	}
+	return args
+}

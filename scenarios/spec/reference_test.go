@@ -1,0 +1,82 @@
+package spec_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/onsi/ginkgo/v2"
+	"github.com/onsi/gomega"
+
+	"github.com/ksim-dev/ksim/cmd/ksim/reference"
+	"github.com/ksim-dev/ksim/harness"
+	"github.com/ksim-dev/ksim/harness/backend/containers"
+	"github.com/ksim-dev/ksim/harness/history"
+	"github.com/ksim-dev/ksim/harness/subject"
+	"github.com/ksim-dev/ksim/scenarios"
+	"github.com/ksim-dev/ksim/scenarios/spec"
+)
+
+// The reference consumer goes through the whole catalogue on both backends,
+// and must keep everything that it promises.
+var referenceConsumer = subject.Func{Label: "reference", Run: reference.Run}
+
+func TestMain(m *testing.M) {
+	spec.Main(m, []subject.Func{referenceConsumer}, containers.ReaperMode())
+}
+
+func TestReference(t *testing.T) {
+	gomega.RegisterFailHandler(ginkgo.Fail)
+	suite, reporter := ginkgo.GinkgoConfiguration()
+	reporter.Verbose = true // a skipped spec tells its reason
+	ginkgo.RunSpecs(t, "the reference consumer", suite, reporter)
+}
+
+var _ = spec.Describe("on the embedded broker", spec.Config{
+	Subject: referenceConsumer, Adjust: promiseAll(history.OrderPartition), SideBySide: 5,
+})
+
+var _ = spec.Describe("on the embedded broker, ordered by key", spec.Config{
+	Subject: referenceConsumer, Adjust: promiseAll(history.OrderKey), SideBySide: 5,
+	Scenarios: only("key-order-under-churn", "transient-failures", "poison-mix"),
+})
+
+var _ = spec.Describe("on the embedded broker, in a group of KIP-848", spec.Config{
+	Subject: referenceConsumer, SideBySide: 5,
+	Adjust: func(cfg *harness.Config) {
+		promiseAll(history.OrderPartition)(cfg)
+		cfg.Protocol = "consumer"
+	},
+	Scenarios: only("steady", "member-joins", "crash-mid-batch"),
+})
+
+var _ = spec.Describe("on Apache Kafka in a container", spec.Config{
+	Subject: referenceConsumer, Adjust: promiseAll(history.OrderPartition), SideBySide: 6, Kafka: containerKafka,
+})
+
+// promiseAll is what the reference promises, with the order given.
+func promiseAll(order string) func(*harness.Config) {
+	return func(cfg *harness.Config) {
+		cfg.Promises = reference.Promises(cfg.BatchSize, cfg.Partitions)
+		cfg.Promises.Order = order
+		cfg.Extra = map[string]string{"KSIM_ORDER": order}
+	}
+}
+
+func only(names ...string) []harness.Scenario {
+	chosen, err := scenarios.Select(names)
+	if err != nil {
+		panic(err) // a name in this file is wrong
+	}
+	return chosen
+}
+
+// containerKafka starts one broker for all scenarios, or skips where there is no Docker.
+func containerKafka(ctx context.Context) (harness.Provider, error) {
+	containers.Require(ginkgo.GinkgoT())
+	k, err := containers.Start(ctx, containers.Config{RunID: "spec"})
+	if err != nil {
+		return nil, err
+	}
+	ginkgo.DeferCleanup(k.Close)
+	return harness.Shared(k), nil
+}
