@@ -1,0 +1,58 @@
+# ksim. `make` alone lists the targets.
+
+GO ?= go
+
+# Two packages at a time, four parallel tests in each: broker, tap and subjects are
+# processes of their own and want the second core too.
+TEST_P        ?= 2
+TEST_PARALLEL ?= 4
+TEST_TIMEOUT  ?= 15m
+PKG           ?= ./...
+ARGS          ?=
+
+GOLANGCI = $(GO) tool -modfile=tools/go.mod golangci-lint
+# Packages that have benchmarks; go test ./... would name all the others too.
+BENCH_PKGS = $(shell grep -rl --include='*_test.go' '^func Benchmark' cmd consumer harness internal reports scenarios 2>/dev/null | xargs -r -n1 dirname | sort -u | sed 's|^|./|')
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test race lint docker kafka-image docs bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/ksim
+	$(GO) build -trimpath -o bin/ksim ./cmd/ksim
+
+run: ## run the main job: make run ARGS='--kafka containers -- python3 worker.py'
+	$(GO) run ./cmd/ksim run $(ARGS)
+
+# Never from the cache: what a test does depends on Docker, which go test cannot see.
+test: ## test everything under the race detector; what needs Docker runs where Docker answers
+	@if [ "$$KSIM_REQUIRE_CONTAINERS" = 1 ] && ! timeout 10 docker info >/dev/null 2>&1; then \
+		echo "KSIM_REQUIRE_CONTAINERS=1, but no Docker answers. On Debian, as root: make docker kafka-image" >&2; exit 1; fi
+	@$(GO) run ./internal/testsummary $(GO) test -json -race -count=1 \
+		-p $(TEST_P) -parallel $(TEST_PARALLEL) -timeout $(TEST_TIMEOUT) $(PKG)
+
+race: ## repeat tests under the race detector to find rare failures: make race PKG=./harness/tap COUNT=50
+	$(GO) test -race -count=$(or $(COUNT),10) -p 1 -parallel $(TEST_PARALLEL) -failfast -timeout 60m $(PKG)
+
+lint: ## gofmt, go vet, golangci-lint (its first build takes over a minute)
+	@unformatted=$$(gofmt -l .); \
+		if [ -n "$$unformatted" ]; then echo "not formatted by gofmt:" >&2; echo "$$unformatted" >&2; exit 1; fi
+	$(GO) vet ./...
+	$(GOLANGCI) run ./...
+
+docker: ## install and start Docker (Debian, as root); does nothing where Docker answers
+	deploy/docker/start.sh
+
+kafka-image: ## build the Kafka image from Maven Central's jars, for machines that reach no registry
+	deploy/kafka-image/build.sh
+
+docs: ## write the reference docs from the registries
+	$(GO) run ./cmd/ksim docs --out docs
+
+bench: ## run the benchmarks, one package at a time
+	$(if $(BENCH_PKGS),$(GO) test -run '^$$' -bench . -benchmem -benchtime 1s -count 3 -p 1 -timeout 30m $(BENCH_PKGS),@echo no benchmarks)
+
+clean: ## remove what builds and runs leave behind
+	rm -rf bin dist ksim-out ksim-runs coverage.out
