@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -52,12 +53,23 @@ func Each(fn func(ctx context.Context, r *kgo.Record) error) Handler {
 
 type stoppingKey struct{}
 
+// stopSign is what a handler's context carries for Stopping.
+type stopSign struct {
+	ch      <-chan struct{}
+	watched *atomic.Bool // somebody has asked for it
+}
+
 // Stopping returns a channel that is closed when the handler called with ctx
 // should finish the record at hand and return FailedAt(i, [ErrStopped]), i being
-// the next record: the partition is being revoked, or the consumer is shutting
-// down. A handler that ignores it is waited for all the same, for a time. The
-// channel is nil, and so never ready, where there is nothing to hurry for.
+// the next record: the partition is being revoked or was lost, or the consumer is
+// shutting down. A handler that ignores it is waited for all the same, for a time,
+// unless the partition was lost: then its context ends at once, while one that
+// watches has a moment to end the record at hand. The channel is nil, and so never ready, where there is nothing to hurry for.
 func Stopping(ctx context.Context) <-chan struct{} {
-	ch, _ := ctx.Value(stoppingKey{}).(<-chan struct{})
-	return ch
+	sign, ok := ctx.Value(stoppingKey{}).(stopSign)
+	if !ok {
+		return nil
+	}
+	sign.watched.Store(true)
+	return sign.ch
 }

@@ -45,7 +45,14 @@ func TestRebalances(t *testing.T) {
 				second := k.start(cfg, handler)
 				k.until("two members", func() bool { return k.members() == 2 })
 				third := k.start(cfg, handler)
-				k.until("three members", func() bool { return k.members() == 3 })
+				k.until("work for all three", func() bool {
+					info := k.cluster.GroupInfo(group)
+					at := 0
+					for _, m := range info.Members {
+						at += min(1, m.NumAssigned())
+					}
+					return info.State == "Stable" && at == 3
+				})
 				first.finish()
 				k.until("every effect", func() bool { return e.distinct() == n })
 				second.finish()

@@ -25,8 +25,8 @@
 // One owner. When a partition is revoked, the consumer lets handlers finish (see
 // [Stopping]), fills the gaps below what is done, commits, and fences, within
 // Config.DrainTimeout; no handler call on it starts after that, and nothing of
-// it is committed. When it is lost, handlers are cancelled and nothing is
-// committed. If a commit is refused because the group goes on without this
+// it is committed. When it is lost, handlers are cancelled (those that watch
+// [Stopping] may end the record at hand first) and nothing is committed. If a commit is refused because the group goes on without this
 // member, for example since the process was frozen for longer than its session
 // timeout, all its partitions are lost at that moment: what was not committed is
 // dropped, and the consumer joins again and goes on from what is committed. Two

@@ -1,6 +1,9 @@
 package consumer
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // drain starts nothing more, apart from what lies below a record that is done.
 func (p *partition) drain() {
@@ -38,6 +41,11 @@ func (p *partition) checkDrained() {
 // committed, and its handler calls are cancelled. It may be called again.
 func (p *partition) fence(cause error) {
 	p.cancel(cause)
+	p.seal()
+}
+
+// seal is fence without the cancelling.
+func (p *partition) seal() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.state == fenced {
@@ -63,6 +71,40 @@ func (p *partition) fence(cause error) {
 	}
 	if p.running == 0 && !p.gated {
 		close(p.idle)
+	}
+}
+
+// lostGrace is how long handler calls have to end after a loss: those that watch
+// Stopping before they are cancelled, and all of them after it.
+const lostGrace = 250 * time.Millisecond
+
+// loseAll fences partitions that were lost, and waits a moment for their handler
+// calls to end, before this member joins anew. An effect that is under way is
+// better ended than cut off: cut off, it may still arrive, and later.
+func loseAll(ctx context.Context, parts []*partition, cause error) {
+	for _, p := range parts {
+		if p.watched.Load() {
+			p.seal()
+		} else {
+			p.fence(cause)
+		}
+	}
+	awaitIdle(ctx, parts)
+	for _, p := range parts {
+		p.fence(cause)
+	}
+	awaitIdle(ctx, parts)
+}
+
+func awaitIdle(ctx context.Context, parts []*partition) {
+	ctx, cancel := context.WithTimeout(ctx, lostGrace)
+	defer cancel()
+	for _, p := range parts {
+		select {
+		case <-p.idle:
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 

@@ -22,7 +22,7 @@ type ruling struct {
 func (p *partition) judge(t *task, v verdict) ruling {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	abandoned := p.ctx.Err() != nil
+	abandoned := p.ctx.Err() != nil || p.state == fenced
 	if !abandoned && p.state == active && v.fates[0] == fateUntried {
 		v.set(0, ErrStopped) // nobody asked it to stop: without this it would spin
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -53,6 +54,7 @@ type partition struct {
 	// stopping is closed when draining starts, drained when it has nothing left
 	// to do, idle when the epoch is fenced and its last handler call has returned.
 	stopping, drained, idle chan struct{}
+	watched                 atomic.Bool // its handlers watch stopping
 
 	mu        sync.Mutex
 	state     partState

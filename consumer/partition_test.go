@@ -446,6 +446,27 @@ func TestFatalAbortsAndUnavailableCountsNothing(t *testing.T) {
 	})
 }
 
+// A commit speaks for an epoch only in the name of the member that it belongs
+// to, and never after its fence: it may have waited for a join in between.
+func TestCommitSpeaksForItsEpochOnly(t *testing.T) {
+	cfg := testConfig()
+	p, e, _ := testPartition(&cfg, func(context.Context, Batch) error { return nil })
+	if err := p.deliver(records(0, 10, "")); err != nil {
+		t.Fatal(err)
+	}
+	<-e.pool.wait()
+	if snap, ok := p.snapshot(); !ok || snap.offset != 10 || !p.current("m") {
+		t.Fatalf("nothing to commit: %v", snap)
+	}
+	if p.current("another") || p.current("") {
+		t.Error("another member may commit for it")
+	}
+	p.fence(errLost)
+	if _, ok := p.snapshot(); ok || p.current("m") {
+		t.Error("it is committed after its fence")
+	}
+}
+
 func TestStallStops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := testConfig()

@@ -112,9 +112,7 @@ func (s *session) onRevoked(_ context.Context, _ *kgo.Client, revoked map[string
 // onLost fences partitions that are somebody else's by now; it never commits.
 func (s *session) onLost(_ context.Context, _ *kgo.Client, lost map[string][]int32) {
 	parts := s.pick(lost)
-	for _, p := range parts {
-		p.fence(errLost)
-	}
+	loseAll(s.life, parts, errLost)
 	s.drop(parts)
 	s.tellLost(parts, errLost)
 }

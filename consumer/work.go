@@ -49,7 +49,7 @@ func (e *engine) work(l *lane) {
 
 // call gives a batch to the handler.
 func (e *engine) call(t *task) (err error) {
-	ctx := context.WithValue(t.part.ctx, stoppingKey{}, t.stopping)
+	ctx := context.WithValue(t.part.ctx, stoppingKey{}, stopSign{t.stopping, &t.part.watched})
 	if e.cfg.HandlerTimeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, e.cfg.HandlerTimeout, errHandlerTimeout)

@@ -18,6 +18,7 @@ type feeder struct {
 	rate     float64
 	chunk    int
 	planned  []workload.Message
+	poisoned bool
 	sent     int
 	more     iter.Seq[workload.Message]
 }
@@ -44,7 +45,7 @@ func newFeeder(p *workload.Producer, cfg Config, sc Scenario) (*feeder, error) {
 		return nil, err
 	}
 	return &feeder{
-		producer: p, rate: cfg.Rate, planned: planned, more: more,
+		producer: p, rate: cfg.Rate, planned: planned, poisoned: sc.Mix.Total() > 0, more: more,
 		// Enough at once that every member finds a full batch.
 		chunk: max(cfg.BatchSize*int(cfg.Partitions), 40),
 	}, nil
@@ -59,6 +60,9 @@ func (f *feeder) before(ctx context.Context) error {
 // fill batches, at the rate on average.
 func (f *feeder) during(ctx context.Context, stop <-chan struct{}) error {
 	end := len(f.planned) * 3 / 4
+	if f.poisoned {
+		end = len(f.planned) // a fault may wait for the last of its poison
+	}
 	next, done := iter.Pull(f.more)
 	defer done()
 	tick := time.NewTicker(time.Duration(float64(f.chunk) / f.rate * float64(time.Second)))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -67,10 +68,18 @@ func RunScenario(ctx context.Context, cfg Config, sc Scenario) (res Result) {
 		return res
 	}
 	err = s.play(ctx)
+	unseen := s.tap.Problems()
 	if cerr := s.close(); err == nil {
 		err = cerr
 	}
 	res.judge(s.log.History(), err)
+	if len(unseen) > 0 {
+		// Traffic that the tap could not read may hold what a check looks for.
+		res.Verdict = check.Worse(res.Verdict, check.Unknown)
+		if res.Reason == "" {
+			res.Reason = "the tap could not read some traffic: " + strings.Join(unseen, "; ")
+		}
+	}
 	return res
 }
 

@@ -96,6 +96,10 @@ func (r *replay) addWindow(kind string, s *seat, pos int32, w window) int32 {
 // beginning of the partition.
 func (r *replay) committedFrom(part int32) int64 { return max(r.parts[part].committed, 0) }
 
+// openRetries is how many refusals of one life on one partition may still wait
+// for their batch to be done again. It bounds the work for a subject that never stops retrying.
+const openRetries = 16
+
 // retryWindow lets a batch be done again from its last commit, because one of
 // its effects was refused. Refusals with no repeat between them are one retry.
 func (r *replay) retryWindow(s *seat, pos int32, offset int64) {
@@ -109,6 +113,9 @@ func (r *replay) retryWindow(s *seat, pos int32, offset int64) {
 		}
 	}
 	s.retries = slices.DeleteFunc(s.retries, func(wi int32) bool { return r.windows[wi].to <= from })
+	if len(s.retries) >= openRetries {
+		s.retries = slices.Delete(s.retries, 0, 1)
+	}
 	if wi := r.addWindow("retry", s, pos, window{from: from, to: to}); wi != none {
 		s.retries = append(s.retries, wi)
 	}

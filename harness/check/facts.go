@@ -163,7 +163,7 @@ func NewFacts(h history.History) *Facts {
 	f := &Facts{
 		Header: h.Header, events: h.Events,
 		phases: map[string]int32{}, missed: map[string]int{}, happens: map[string]int{}, why: map[string]string{},
-		effects: make([]effect, 0, n), slot: make([]int32, n),
+		records: make([]record, 0, n/4+1), effects: make([]effect, 0, n), slot: make([]int32, n),
 	}
 	ix := newIndexer(f)
 	ix.indexRecords()

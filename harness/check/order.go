@@ -82,11 +82,11 @@ func (f *Facts) late(r *Result, byKey bool) int {
 				continue
 			}
 			n++
-			scope := &scopes[0]
+			scope := int32(0)
 			if byKey {
-				scope = &scopes[rec.keyID]
+				scope = rec.keyID
 			}
-			if by := scope.overtaken(int32(i), recs[j], c); by != none {
+			if by := scopes[scope].overtaken(int32(i), recs[j], c); by != none {
 				r.violate(func() Evidence {
 					other := &f.records[by]
 					return f.of(recs[j], "finished after %s at offset %d", other.message, other.offset).
@@ -127,10 +127,11 @@ func (f *Facts) replays(r *Result, byKey bool) int {
 			continue
 		}
 		mine[e.rec] = e.tenure + 1
-		at := &runs[e.part]
+		scope := e.part
 		if byKey {
-			at = &runs[rec.keyID]
+			scope = rec.keyID
 		}
+		at := &runs[scope]
 		if at.tenure != e.tenure {
 			*at = run{tenure: e.tenure, high: -1, rec: none}
 		}

@@ -269,9 +269,9 @@ func (r *replay) lag(e *history.Event) {
 	}
 	p := &r.parts[r.part(e.Partition)]
 	p.end = max(p.end, e.End)
-	if e.Offset >= 0 {
-		p.committed = e.Offset
-	}
+	// A sample is as old as its question: one that was asked before a commit and
+	// answered after it must not take that commit back.
+	p.committed = max(p.committed, e.Offset)
 }
 
 func (r *replay) fault(e *history.Event) {

@@ -2,6 +2,7 @@ package check
 
 import (
 	"testing"
+	"time"
 
 	"github.com/ksim-dev/ksim/harness/history"
 )
@@ -52,11 +53,11 @@ func handOver(b *book, from, to int64, revoke func()) {
 
 func TestReprocessing(t *testing.T) {
 	runStories(t, reprocessing, append(reprocessingHeld(), []story{
-		{name: "violated", count: 2, want: "5 repeated: 3 by the crash of m1 at 14:03:00.520 orders/0 [5,8), 2 unexplained", tell: func(b *book) {
+		{name: "violated", count: 2, want: "5 repeated: 3 by the crash of m1 at 14:03:00.510 orders/0 [5,8), 2 unexplained", tell: func(b *book) {
 			b.join("m1", 0)
 			b.produce(0, 0, 12)
 			b.do("m1", 0, 0, 8)
-			b.wait(170 * 1e6)
+			b.wait(170 * time.Millisecond)
 			b.commit("m1", 0, 5)
 			b.crash("m1", "m1#2", 0)
 			b.do("m1#2", 0, 3, 12)

@@ -52,7 +52,7 @@ func Main(m *testing.M, subjects []subject.Func, modes ...reexec.Mode) {
 	for _, s := range subjects {
 		modes = append(modes, s.Mode())
 	}
-	reexec.Main(modes...)
+	reexec.Main(append(modes, subject.GuardMode())...)
 	os.Exit(m.Run())
 }
 

@@ -1,0 +1,91 @@
+package check
+
+import (
+	"testing"
+	"time"
+
+	"github.com/ksim-dev/ksim/harness/history"
+)
+
+// retried has a record refused n times, with a wait before each next attempt, then done.
+func retried(b *book, n int, wait time.Duration) {
+	b.join("m1", 0)
+	b.produceAs(0, 0, "transient", history.Acked)
+	b.produce(0, 1, 3)
+	for range n {
+		b.refuse("m1", 0, 0)
+		b.wait(wait)
+	}
+	b.do("m1", 0, 0, 3)
+	b.commit("m1", 0, 3)
+	b.close("m1")
+}
+
+// exits has a member exit on its own n times at the same record.
+func exits(b *book, n int) {
+	b.produceAs(0, 0, "permanent", history.Acked)
+	b.produce(0, 1, 3)
+	names := []string{"m1", "m1#2", "m1#3", "m1#4", "m1#5"}
+	for _, who := range names[:n] {
+		b.join(who, 0)
+		b.refuse(who, 0, 0)
+		b.end(who, history.Exited, "exit status 1")
+	}
+	b.giveUp()
+}
+
+func TestRetryBound(t *testing.T) {
+	runStories(t, retryBound, []story{
+		{name: "held", only: true, tell: func(b *book) {
+			b.h.Promises.MaxAttempts, b.h.Promises.MinBackoff = 3, 100*time.Millisecond
+			retried(b, 2, 100*time.Millisecond)
+		}},
+		{name: "held-not-promised", tell: func(b *book) { retried(b, 9, 0) }, want: "max_attempts:10 min_backoff_ms:10", only: true},
+		{name: "held-repeats-are-no-attempts", only: true, tell: func(b *book) {
+			b.h.Promises.MaxAttempts = 2
+			b.join("m1", 0)
+			b.produce(0, 0, 3)
+			b.do("m1", 0, 0, 2)
+			b.refuse("m1", 0, 2)
+			b.do("m1", 0, 0, 2)
+			b.do("m1", 0, 2, 3)
+			b.commit("m1", 0, 3)
+			b.close("m1")
+		}},
+		{name: "held-counted-for-each-incarnation", only: true, tell: func(b *book) {
+			b.h.Promises.MaxAttempts = 2
+			b.join("m1", 0)
+			b.produce(0, 0, 2)
+			b.refuse("m1", 0, 0)
+			b.refuse("m1", 0, 0)
+			b.crash("m1", "m1#2", 0)
+			b.refuse("m1#2", 0, 0)
+			b.do("m1#2", 0, 0, 2)
+			b.commit("m1#2", 0, 2)
+			b.close("m1#2")
+		}},
+		{name: "held-two-exits", tell: func(b *book) { exits(b, 2) }},
+		{name: "violated", count: 1, want: "more often than 3 times", only: true, tell: func(b *book) {
+			b.h.Promises.MaxAttempts = 3
+			retried(b, 5, 0)
+		}},
+		{name: "violated-anew-after-a-rebalance", count: 1, only: true, tell: func(b *book) {
+			b.h.Promises.MaxAttempts = 2
+			b.join("m1", 0)
+			b.produce(0, 0, 2)
+			b.refuse("m1", 0, 0)
+			b.refuse("m1", 0, 0)
+			b.group(history.Revoked, "m1", 0)
+			b.group(history.Assigned, "m1", 0)
+			b.do("m1", 0, 0, 2)
+			b.commit("m1", 0, 2)
+			b.close("m1")
+		}},
+		{name: "violated-hot-loop", count: 2, want: "after it was refused", only: true, tell: func(b *book) {
+			b.h.Promises.MinBackoff = 100 * time.Millisecond
+			retried(b, 2, 50*time.Millisecond)
+		}},
+		{name: "violated-crash-loop", count: 1, want: "3 members exited on their own with this record begun last", tell: func(b *book) { exits(b, 5) }},
+		{name: "unknown", tell: func(b *book) { b.h.Promises.MaxAttempts = 3; b.produce(0, 0, 1); b.close() }},
+	})
+}
