@@ -32,7 +32,6 @@ type section struct {
 	LanesLeft     int
 
 	timeline *timeline
-	index    int
 }
 
 // sectionOf reads the history of a scenario. What is wrong with it is part of

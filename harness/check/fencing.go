@@ -15,7 +15,7 @@ var fencing = Check{
 m1 gave the partition up itself and still works on it.
 
 *Violated* by an effect begun after the member gave the partition up (revoked, or left), by one begun more than the max poll
-interval after an answer told it that it is out, or after it joined anew without getting the partition back; by a commit that was sent
+interval after an answer told it that it is out, or more than 100 ms (for what was under way) after it joined anew without getting the partition back; by a commit that was sent
 while the partition was another live member's and was accepted; and, where fenced effects are promised, by any effect done
 while it was another's. An effect of a member that lost the partition and cannot know yet is a figure
 (zombie_effects) and a cause of reprocessing. *Unknown* when no assignment was seen.`,

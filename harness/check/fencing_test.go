@@ -32,6 +32,13 @@ func TestFencing(t *testing.T) {
 				b.do("m1", 0, 2, 3)
 			})
 		}},
+		{name: "held-under-way-when-it-joined-anew", only: true, tell: func(b *book) {
+			evicted(b, func() {
+				b.life(history.Told, "m1")
+				b.life(history.Joining, "m1")
+				b.do("m1", 0, 2, 3) // sent before, arrives after
+			})
+		}},
 		{name: "held-given-back", only: true, tell: func(b *book) {
 			b.join("m1", 0)
 			b.produce(0, 0, 2)
@@ -88,6 +95,7 @@ func TestFencing(t *testing.T) {
 			evicted(b, func() {
 				b.life(history.Told, "m1")
 				b.life(history.Joining, "m1")
+				b.wait(inFlight)
 				b.do("m1", 0, 2, 3)
 			})
 		}},

@@ -20,7 +20,7 @@ comes again.
 m1 left without committing m-8, so m2 did it again.
 
 *Violated*, where it is promised, by a stop that overran its deadline, by an exit status other than 0 and 143 (SIGTERM), by a member
-that did not leave its group (a static member need not), and by each record repeated because of the stop. *Unknown* when
+that did not leave its group (a static member need not, nor one that was told that it is out), and by each record repeated because of the stop. *Unknown* when
 no member was asked to stop, when the end of one that was is not in the history, and when the history has no end. Not promised: counted.`,
 	Judge: judgeGracefulStop,
 }
@@ -81,8 +81,9 @@ func (f *Facts) judgeStop(r *Result, l *life) {
 	}
 	// A member leaves once: before the signal, if it was on its way out
 	// already. The tap may read the request after the process was seen to end.
-	inGroup := l.joined != none || f.everAssigned(l)
-	if inGroup && !l.static && l.left <= max(l.joined, f.lastAssigned(l)) {
+	entered := max(l.joined, f.lastAssigned(l))
+	inGroup := entered != none && l.told < entered
+	if inGroup && !l.static && l.left < entered {
 		wrong("it did not leave the group, which must wait for its session to expire")
 	}
 }
@@ -96,8 +97,6 @@ func cleanExit(text string) bool {
 	}
 	return strings.Contains(text, "SIGTERM") || strings.Contains(text, "terminated")
 }
-
-func (f *Facts) everAssigned(l *life) bool { return f.lastAssigned(l) != none }
 
 // lastAssigned is the position of the newest Assigned of a life.
 func (f *Facts) lastAssigned(l *life) int32 {

@@ -38,6 +38,12 @@ func TestGracefulStop(t *testing.T) {
 				b.life(history.Left, "m1")
 			})
 		}},
+		{name: "held-out-of-the-group-already", only: true, tell: func(b *book) {
+			restarted(b, 5, func() {
+				b.life(history.Told, "m1")
+				b.end("m1", history.Stopped, "exit status 0")
+			})
+		}},
 		{name: "held-static", only: true, tell: func(b *book) {
 			b.add(by(history.Event{Kind: history.Joining, Note: "static"}, "m1"))
 			restarted(b, 5, func() { b.end("m1", history.Stopped, "exit status 0") })

@@ -20,7 +20,8 @@ reprocessing: without it the crash did nothing, and that nothing was lost proves
 m-8 came again, as it must.
 
 Never violated. *Unknown* when a record that was done and not committed at a crash did not come again; when a scenario
-that crashes a member before its commit (crash-mid-batch, crash-before-commit) left nothing to come again; and when the history has no
+that crashes a member before its commit (crash-mid-batch, crash-before-commit) left nothing to come again (after a crash
+mid-batch the record that was under way counts too, once it is done); and when the history has no
 end. Records below a commit that was on its way when its member was killed may come again or not. *Held* otherwise, also where
 no crash was meant. At-most-once does not promise it.`,
 	Judge: judgeRedelivered,
@@ -29,7 +30,7 @@ no crash was meant. At-most-once does not promise it.`,
 func judgeRedelivered(f *Facts) Result {
 	r := held(f.Header.Promises.Delivery != history.AtMostOnce)
 	again, missing := 0, 0
-	var first int32 = none
+	first := none
 	for i := range f.crashes {
 		c := &f.crashes[i]
 		covered := f.covered(c)
@@ -47,10 +48,11 @@ func judgeRedelivered(f *Facts) Result {
 			}
 		}
 	}
-	r.Figures["redelivered"], r.Figures["not_redelivered"] = float64(again), float64(missing)
+	resumed := f.resumed()
+	r.Figures["redelivered"], r.Figures["not_redelivered"], r.Figures["resumed"] = float64(again), float64(missing), float64(resumed)
 	meant := ""
 	for _, name := range f.Header.Faults {
-		if strings.HasPrefix(name, "crash-mid-batch") || strings.HasPrefix(name, "crash-before-commit") {
+		if strings.HasPrefix(name, "crash-mid-batch") && resumed == 0 || strings.HasPrefix(name, "crash-before-commit") {
 			meant = name
 		}
 	}
@@ -64,7 +66,24 @@ func judgeRedelivered(f *Facts) Result {
 	case meant != "" && again == 0:
 		r.unknown("the fault %s left nothing that was done and not committed: the crash left nothing to redeliver", meant)
 	}
-	return r.conclude("", "", "%d records that were done and not committed at a crash came again", again)
+	return r.conclude("", "", "%d records that were done and not committed at a crash came again, %d that were under way were done after it", again, resumed)
+}
+
+// resumed counts killed members whose last effect was under way and was done
+// later. A consumer that commits by the clock, and only what is done, has
+// nothing else to show after it was held in the middle of a batch.
+func (f *Facts) resumed() int {
+	n := 0
+	for i := range f.lives {
+		l := &f.lives[i]
+		if l.ended == none || l.stopping != none || l.lastStarted == none || f.events[l.ended].Outcome != history.Killed {
+			continue
+		}
+		if f.records[l.lastStarted].done > l.ended {
+			n++
+		}
+	}
+	return n
 }
 
 // covered is below which records need not come again: a commit was on its way

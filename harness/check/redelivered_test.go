@@ -29,6 +29,20 @@ func TestRedelivered(t *testing.T) {
 		{name: "held-no-crash-meant", tell: sound, only: true},
 		{name: "held-commit-of-unknown-fate-applied", tell: func(b *book) { crashAtCommit(b, 6) }, only: true},
 		{name: "held-commit-of-unknown-fate-not-applied", tell: func(b *book) { crashAtCommit(b, 3) }, only: true, want: "redelivered:3"},
+		{name: "held-all-committed-but-what-was-under-way", only: true, want: "resumed:1", tell: func(b *book) {
+			b.h.Faults = []string{"crash-mid-batch"}
+			b.join("m1", 0)
+			b.produce(0, 0, 4)
+			b.do("m1", 0, 0, 2)
+			held := b.begin("m1", 0, 2)
+			b.commit("m1", 0, 2)
+			b.finish(history.EffectDropped, held, "")
+			b.crash("m1", "m1#2", 0)
+			b.do("m1#2", 0, 2, 4)
+			b.commit("m1#2", 0, 4)
+			b.fault("crash-mid-batch", history.Happened, "")
+			b.close("m1#2")
+		}},
 		{name: "unknown", want: "nothing to redeliver", tell: func(b *book) {
 			b.h.Faults = []string{"crash-mid-batch"}
 			b.join("m1", 0)

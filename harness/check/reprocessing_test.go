@@ -100,6 +100,7 @@ func TestReprocessing(t *testing.T) {
 			b.do("m2", 0, 0, 2)
 			b.life(history.MemberThawed, "m1")
 			b.life(history.Joining, "m1")
+			b.wait(inFlight)
 			b.do("m1", 0, 1, 2)
 			b.commit("m2", 0, 2)
 			b.close("m1", "m2")

@@ -136,12 +136,10 @@ func TestClamp(t *testing.T) {
 	for version := range kmsg.NewPtrApiVersionsResponse().MaxVersion() + 1 {
 		r := kmsg.NewPtrApiVersionsResponse()
 		r.Version = version
-		for _, k := range []kmsg.ApiVersionsResponseApiKey{
+		r.ApiKeys = append(r.ApiKeys, []kmsg.ApiVersionsResponseApiKey{
 			{ApiKey: 0, MaxVersion: 99}, {ApiKey: 1, MinVersion: 4, MaxVersion: 99}, {ApiKey: 1, MinVersion: 16, MaxVersion: 99},
 			{ApiKey: 8, MaxVersion: 99}, {ApiKey: 9, MaxVersion: 3}, {ApiKey: 9999, MaxVersion: 1},
-		} {
-			r.ApiKeys = append(r.ApiKeys, k)
-		}
+		}...)
 		h := header{key: r.Key(), version: version}
 		resp, _ := c.decodeResponse(h, responseFrame(r))
 		if err := c.rewrite(resp); err != nil {

@@ -29,7 +29,7 @@ func fakeBroker(t *testing.T) (addr string, accepted <-chan net.Conn) {
 			return
 		}
 		var size [4]byte
-		if _, err := io.ReadFull(conn, size[:]); err == nil {
+		if _, err = io.ReadFull(conn, size[:]); err == nil {
 			_, err = io.CopyN(io.Discard, conn, int64(binary.BigEndian.Uint32(size[:])))
 		}
 		if err != nil {

@@ -1,0 +1,121 @@
+package check
+
+import (
+	"time"
+
+	"github.com/ksim-dev/ksim/harness/history"
+)
+
+// record is one message of the workload.
+type record struct {
+	message, key, hash string
+	poison             string // kind, "" if healthy
+	offset             int64  // -1 while its place is not known
+	part               int32  // index in parts, none while not known
+	keyID              int32
+	event              int32 // position of the Produced or Logged that tells of it
+	known              bool  // acked, or read in the topic by an observer
+
+	started  int32 // position of the first EffectStarted
+	done     int32 // position of the first EffectDone
+	orderly  int32 // position of the first EffectDone by a life in good standing
+	lastDone int32
+	letter   int32 // index of its earliest dead letter
+	passed   int32 // index of the first accepted commit that lies above it
+	maybe    int32 // index of the first commit of unknown fate that lies above it
+}
+
+// isPoison tells records that no attempt can bring to an end. A transient
+// failure passes, and a tombstone is an ordinary delete.
+func (r *record) isPoison() bool {
+	switch r.poison {
+	case "undecodable", "permanent", "oversized":
+		return true
+	}
+	return false
+}
+
+func (r *record) isTombstone() bool { return r.poison == "tombstone" }
+
+// life is one incarnation of a member.
+type life struct {
+	member      string
+	incarnation int
+	stopping    int32 // position of MemberStopping
+	ended       int32 // position of MemberEnded
+	left        int32 // position of the last LeaveGroup of its own
+	joined      int32 // position of the last Joining
+	told        int32 // position of the last Told
+	froze       int32 // position of the last MemberFrozen
+	frozen      bool
+	present     bool // it was started, or joined the group
+	static      bool // static membership: it does not leave when it stops
+	lastCause   int32
+	lastStarted int32 // record of its last EffectStarted
+	seats       []*seat
+}
+
+// who names a life as history.Event.Who does.
+func (l *life) who() string {
+	return history.Event{Member: l.member, Incarnation: l.incarnation}.Who()
+}
+
+// partition is what happened to one partition of the topic.
+type partition struct {
+	id        int32
+	records   []int32    // by offset, once indexed
+	commits   []int32    // in order of their requests
+	answers   []int32    // accepted ones, in order of their answers
+	windows   []int32    // in order of their beginning
+	owner     int32      // life
+	committed int64      // as last accepted or observed, -1 if never
+	progress  int32      // position of the last accepted commit that moved it
+	end       int64      // log end, as far as is known
+	refusals  [2]refusal // the first ones of two different records
+}
+
+// refusal is an effect that the sink did not apply.
+type refusal struct{ rec, pos int32 }
+
+// effectKind tells the four events of an effect apart.
+type effectKind uint8
+
+const (
+	started effectKind = iota
+	done
+	refused
+	dropped
+)
+
+// effect is one event of an attempt, small enough to walk over quickly.
+type effect struct {
+	at       time.Duration
+	pos      int32 // of this event
+	start    int32 // position of the EffectStarted it belongs to
+	rec      int32
+	life     int32
+	part     int32 // none if the place of the record is not known
+	tenure   int32 // numbers the times that a partition was given to a life
+	other    int32 // live life, not this one, that owns the partition; none otherwise
+	kind     effectKind
+	standing standing
+}
+
+// commit is one CommitRequested and its answer.
+type commit struct {
+	offset   int64
+	at       time.Duration // of the request
+	request  int32         // position
+	answer   int32         // position, none while its fate is unknown
+	life     int32
+	part     int32
+	other    int32 // live life, not this one, that owned the partition at the request
+	accepted bool
+}
+
+// letter is one record of the dead-letter topic.
+type letter struct {
+	rec  int32 // none if it matches no record
+	pos  int32
+	time time.Duration // 0 if unknown
+}
