@@ -2,6 +2,7 @@ package harness_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -33,10 +34,18 @@ var (
 		}
 		return orders.Consume(ctx, env)
 	}}
+	brittle = subject.Func{Label: "brittle", Run: func(ctx context.Context, env subject.Env) error {
+		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		if err := orders.Consume(ctx, env); err != nil {
+			return err
+		}
+		return errors.New("out of memory, as it were")
+	}}
 )
 
 func TestMain(m *testing.M) {
-	reexec.Main(sound.Mode(), stubborn.Mode(), babbler.Mode(), subject.GuardMode())
+	reexec.Main(sound.Mode(), stubborn.Mode(), babbler.Mode(), brittle.Mode(), subject.GuardMode())
 	os.Exit(m.Run())
 }
 

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ksim-dev/ksim/harness/fault"
 	"github.com/ksim-dev/ksim/harness/history"
 	"github.com/ksim-dev/ksim/harness/sink"
 	"github.com/ksim-dev/ksim/harness/subject"
@@ -28,11 +29,14 @@ type members struct {
 	env   subject.Env // what all members share
 	dir   string      // for logs
 
-	ctx  context.Context // of the scenario; ends all restarts
-	wg   sync.WaitGroup
-	mu   sync.Mutex
-	all  map[string]*member
-	fail error // a subject that does not start, or exits for ever
+	ctx context.Context // of the scenario; ends all restarts
+	wg  sync.WaitGroup
+	mu  sync.Mutex
+	all map[string]*member
+	// starting holds the names whose next life is being started.
+	starting map[string]bool
+	closing  bool  // the scenario is over: nothing starts any more
+	fail     error // a subject that does not start, or exits for ever
 }
 
 // member is one life of one member, the newest.
@@ -45,7 +49,6 @@ type member struct {
 	groupID     string // member id in the group, kept after its end for Evict
 	wanted      bool   // false once the harness has asked for its end
 	alive       bool
-	ended       chan struct{} // closed when its end is in the history
 }
 
 // groupAdmin removes members from the group on behalf of the harness.
@@ -70,20 +73,22 @@ func (g *members) Live() []string {
 // Start implements fault.Members: it starts the next incarnation and returns
 // when the process runs. AwaitStable waits for the group.
 func (g *members) Start(ctx context.Context, name string) error {
-	g.mu.Lock()
-	incarnation, restarts := 1, 0
-	if old := g.all[name]; old != nil {
-		if old.alive {
-			g.mu.Unlock()
-			return fmt.Errorf("member %s runs already", name)
-		}
-		incarnation, restarts = old.incarnation+1, old.restarts
-	}
-	g.mu.Unlock()
-	return g.start(ctx, name, incarnation, restarts)
+	return g.start(ctx, name, false)
 }
 
-func (g *members) start(ctx context.Context, name string, incarnation, restarts int) error {
+// start starts the next life of a member, because the harness asks for it or again because the
+// last one ended on its own. Whichever comes first takes the place; the other
+// finds the member there.
+func (g *members) start(ctx context.Context, name string, again bool) error {
+	incarnation, restarts, err := g.reserve(name, again)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		g.mu.Lock()
+		delete(g.starting, name)
+		g.mu.Unlock()
+	}()
 	wire, err := g.tap.Open(ctx, name, incarnation)
 	if err != nil {
 		return fmt.Errorf("open the tap for %s: %w", name, err)
@@ -103,13 +108,39 @@ func (g *members) start(ctx context.Context, name string, incarnation, restarts 
 		g.log.Append(history.Event{Kind: history.MemberEnded, Member: name, Incarnation: incarnation, Outcome: history.Exited, Error: err.Error(), Note: "could not be started"})
 		return &SubjectError{Reason: err.Error(), CannotStart: true}
 	}
-	m := &member{name: name, incarnation: incarnation, restarts: restarts, inst: inst, wire: wire, wanted: true, alive: true, ended: make(chan struct{})}
+	m := &member{name: name, incarnation: incarnation, restarts: restarts, inst: inst, wire: wire, wanted: true, alive: true}
 	g.mu.Lock()
 	g.all[name] = m
+	if g.closing { // it ends with g.ctx, and its end is no event
+		m.wanted, m.alive = false, false
+	}
 	g.mu.Unlock()
 	g.wg.Add(1)
 	go g.watch(m)
 	return nil
+}
+
+// reserve takes the place of a member for a life that is about to start.
+func (g *members) reserve(name string, again bool) (incarnation, restarts int, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	old := g.all[name]
+	switch {
+	case g.closing:
+		return 0, 0, errors.New("the scenario is over")
+	case g.starting[name], old != nil && old.alive:
+		return 0, 0, fmt.Errorf("member %s runs already", name)
+	case again && !old.wanted:
+		return 0, 0, fmt.Errorf("member %s was asked to end", name)
+	}
+	g.starting[name] = true
+	if old == nil {
+		return 1, 0, nil
+	}
+	if again {
+		restarts = 1
+	}
+	return old.incarnation + 1, old.restarts + restarts, nil
 }
 
 // watch waits for the end of one life, writes it down, and starts the next one
@@ -134,7 +165,9 @@ func (g *members) watch(m *member) {
 	}
 	m.wire.Close()
 	if m.restarts >= g.cfg.MaxRestarts {
-		g.giveUp(m, exit)
+		g.giveUp(&SubjectError{
+			Reason: fmt.Sprintf("%s exited on its own %d times, the last time with %s", m.name, m.restarts+1, exitText(exit)), Tail: exit.Tail,
+		})
 		return
 	}
 	backoff := time.NewTimer(min(200*time.Millisecond<<m.restarts, 5*time.Second))
@@ -144,19 +177,19 @@ func (g *members) watch(m *member) {
 	case <-g.ctx.Done():
 		return
 	}
-	if err := g.start(g.ctx, m.name, m.incarnation+1, m.restarts+1); err != nil && g.ctx.Err() == nil {
-		g.mu.Lock()
-		g.fail = errors.Join(g.fail, err)
-		g.mu.Unlock()
+	var subj *SubjectError
+	if err := g.start(g.ctx, m.name, true); errors.As(err, &subj) && g.ctx.Err() == nil {
+		g.giveUp(subj)
 	}
 }
 
-func (g *members) giveUp(m *member, exit subject.Exit) {
+// giveUp notes that a member is not started again.
+func (g *members) giveUp(why *SubjectError) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.fail = &SubjectError{Reason: fmt.Sprintf("%s exited on its own %d times, the last time with %s", m.name, m.restarts+1, exitText(exit)), Tail: exit.Tail}
+	g.fail = why
 	// Whoever waits for the group must look again.
-	g.log.Append(history.Event{Kind: history.Phase, Note: m.name + " is not started again"})
+	g.log.Append(history.Event{Kind: history.Phase, Note: "a member is not started again: " + why.Reason})
 }
 
 // end writes the end of a life down, with g.mu held. The sink is closed to it
@@ -170,7 +203,6 @@ func (g *members) end(m *member, how history.Outcome, text string) {
 		note, text = text, ""
 	}
 	g.log.Append(history.Event{Kind: history.MemberEnded, Member: m.name, Incarnation: m.incarnation, Outcome: how, Error: text, Note: note})
-	close(m.ended)
 }
 
 const deadlineNote = "deadline" // MemberEnded killed: it did not stop in time
@@ -181,7 +213,7 @@ func (g *members) take(name string) (*member, error) {
 	defer g.mu.Unlock()
 	m := g.all[name]
 	if m == nil || !m.alive || !m.wanted {
-		return nil, fmt.Errorf("member %s does not run", name)
+		return nil, fmt.Errorf("member %s: %w", name, fault.ErrNotRunning)
 	}
 	m.wanted = false
 	return m, nil
@@ -285,7 +317,7 @@ func (g *members) signal(name string, kind history.Kind, send func(subject.Insta
 	m := g.all[name]
 	g.mu.Unlock()
 	if m == nil || !m.alive {
-		return fmt.Errorf("member %s does not run", name)
+		return fmt.Errorf("member %s: %w", name, fault.ErrNotRunning)
 	}
 	if kind == history.MemberThawed { // what it does once it runs comes after
 		g.log.Append(history.Event{Kind: kind, Member: name, Incarnation: m.incarnation})

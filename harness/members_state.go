@@ -29,6 +29,7 @@ func (g *members) incarnation(name string) int {
 func (g *members) killAll() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.closing = true
 	var errs []error
 	for _, m := range g.all {
 		if m.alive {

@@ -189,7 +189,9 @@ func (s *stage) stopMembers(ctx context.Context) error {
 	}
 	var err error
 	for range live {
-		err = errors.Join(err, <-errs)
+		if e := <-errs; !errors.Is(e, fault.ErrNotRunning) { // one that ended by itself in the meantime is in the history
+			err = errors.Join(err, e)
+		}
 	}
 	return err
 }

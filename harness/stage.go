@@ -113,7 +113,7 @@ func (s *stage) enlist(dir string) {
 	s.cancel = cancel
 	s.members = &members{
 		cfg: s.cfg, log: s.log, tap: s.tap, sink: s.sink, admin: evictor{client: s.client}, dir: filepath.Join(dir, "logs"),
-		ctx: ctx, all: map[string]*member{},
+		ctx: ctx, all: map[string]*member{}, starting: map[string]bool{},
 		env: subject.Env{
 			Topic: s.names.topic, GroupID: s.names.group, RunID: s.cfg.RunID + "-" + s.scenario.Name, GroupProtocol: s.cfg.Protocol,
 			SessionTimeout: s.cfg.SessionTimeout, MaxPollInterval: s.cfg.MaxPollInterval,

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ksim-dev/ksim/harness"
 	"github.com/ksim-dev/ksim/harness/check"
+	"github.com/ksim-dev/ksim/harness/fault"
 	"github.com/ksim-dev/ksim/harness/history"
 	"github.com/ksim-dev/ksim/harness/subject"
 )
@@ -142,5 +143,21 @@ func keepsHistory(t *testing.T, cfg harness.Config, r harness.Result) {
 	h, err := history.ReadFile(filepath.Join(cfg.Dir, r.Dir, "history.jsonl"))
 	if err != nil || len(h.Events) == 0 {
 		t.Errorf("the history has %d events: %v", len(h.Events), err)
+	}
+}
+
+// A subject that ends by itself while a fault is aimed at it is the subject's
+// doing: never a failure of the harness.
+func TestSubjectThatExitsDuringAFaultIsNoHarnessFailure(t *testing.T) {
+	t.Parallel()
+	cfg := testConfig(t, brittle)
+	cfg.FaultBound = 5 * time.Second
+	sc := harness.Scenario{Name: "brittle", Faults: []fault.Fault{fault.CrashMidBatch{Target: "m1"}, fault.RollingRestart{}}}
+	r := harness.RunScenario(context.Background(), cfg, sc)
+	if r.Err != nil {
+		t.Fatalf("the harness failed: %v", r.Err)
+	}
+	if r.Verdict == check.Held {
+		t.Fatalf("a consumer that exits every few records is held")
 	}
 }

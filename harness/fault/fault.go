@@ -65,6 +65,10 @@ type Env struct {
 
 var errMissed = errors.New("the fault did not happen")
 
+// ErrNotRunning is what Members answers for a member that has ended by itself.
+// The subject is to blame for that, not the harness: the fault is missed.
+var ErrNotRunning = errors.New("it does not run")
+
 // Missed makes the error of a fault that could not be made to happen.
 func Missed(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", errMissed, fmt.Sprintf(format, args...))
@@ -81,7 +85,7 @@ func Run(ctx context.Context, env *Env, f Fault) error {
 	end := history.Event{Kind: history.FaultEnded, Fault: f.Name(), Member: f.Member(), Ref: began.Seq, Outcome: history.Happened, Note: note}
 	switch {
 	case err == nil:
-	case errors.Is(err, errMissed):
+	case errors.Is(err, errMissed), errors.Is(err, ErrNotRunning):
 		end.Outcome, end.Note = history.Missed, err.Error()
 		err = nil
 	case ctx.Err() == nil && bounded.Err() != nil:
