@@ -22,7 +22,7 @@ func TestFaultThatDoesNotHappenIsUnknown(t *testing.T) {
 		t.Run(f.Name(), func(t *testing.T) {
 			t.Parallel()
 			cfg := testConfig(t, sound)
-			cfg.FaultBound, cfg.Partitions = 2*time.Second, 2
+			cfg.FaultBound, cfg.Partitions = 4*time.Second, 2
 			r := harness.RunScenario(context.Background(), cfg, harness.Scenario{Name: f.Name(), Faults: []fault.Fault{away(f)}})
 			if r.Err != nil || r.Verdict != check.Unknown {
 				t.Fatalf("verdict %s, err %v, want unknown: %s", r.Verdict, r.Err, r.Reason)

@@ -42,6 +42,9 @@ func RunLoad(ctx context.Context, cfg Config, lc LoadConfig) (load.Result, error
 	}
 	cfg.BatchSize, cfg.Rate, cfg.BatchWait = lc.BatchSize, lc.Rate, lc.BatchWait
 	cfg.Messages = max(50, int(lc.Rate)) // the plan is not used: load makes its own stream
+	if err := cfg.Validate(); err != nil {
+		return load.Result{}, err
+	}
 	dir := filepath.Join(cfg.Dir, "load", sc.Name)
 	if err := os.MkdirAll(filepath.Join(dir, "logs"), 0o755); err != nil {
 		return load.Result{}, err
@@ -56,14 +59,20 @@ func RunLoad(ctx context.Context, cfg Config, lc LoadConfig) (load.Result, error
 		return load.Result{}, err
 	}
 	l := &loadRun{stage: s, lc: lc}
-	err = l.play(ctx)
-	err = errors.Join(err, s.close())
+	playing, abandon := context.WithCancelCause(ctx)
+	defer abandon(nil)
+	s.members.abandon = abandon
+	err = l.play(playing)
+	if err != nil {
+		err = errors.Join(err, context.Cause(playing))
+	}
+	cerr := s.close()
 	res := l.result(s.log.History())
 	var subj *SubjectError
 	if errors.As(err, &subj) && !subj.CannotStart {
 		res.Valid, res.Reason, err = false, subj.Error(), nil
 	}
-	return res, err
+	return res, errors.Join(err, cerr)
 }
 
 type loadRun struct {

@@ -37,6 +37,8 @@ type members struct {
 	starting map[string]bool
 	closing  bool  // the scenario is over: nothing starts any more
 	fail     error // a subject that does not start, or exits for ever
+	// abandon ends the scenario early, with a reason.
+	abandon context.CancelCauseFunc
 }
 
 // member is one life of one member, the newest.
@@ -164,7 +166,7 @@ func (g *members) watch(m *member) {
 		_ = g.Evict(g.ctx, m.name)
 	}
 	m.wire.Close()
-	if m.restarts >= g.cfg.MaxRestarts {
+	if m.restarts >= g.cfg.MaxRestarts || m.restarts >= hopeless && g.sink.Effects(m.name) == 0 {
 		g.giveUp(&SubjectError{
 			Reason: fmt.Sprintf("%s exited on its own %d times, the last time with %s", m.name, m.restarts+1, exitText(exit)), Tail: exit.Tail,
 		})
@@ -183,13 +185,16 @@ func (g *members) watch(m *member) {
 	}
 }
 
-// giveUp notes that a member is not started again.
+// hopeless is how often a member that never made an effect is started again.
+const hopeless = 2
+
+// giveUp notes that a member is not started again. Nobody needs to wait for it, or for anything else.
 func (g *members) giveUp(why *SubjectError) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.fail = why
-	// Whoever waits for the group must look again.
 	g.log.Append(history.Event{Kind: history.Phase, Note: "a member is not started again: " + why.Reason})
+	g.abandon(why)
 }
 
 // end writes the end of a life down, with g.mu held. The sink is closed to it
@@ -207,25 +212,36 @@ func (g *members) end(m *member, how history.Outcome, text string) {
 
 const deadlineNote = "deadline" // MemberEnded killed: it did not stop in time
 
-// take marks a live member as one whose end the harness asked for.
-func (g *members) take(name string) (*member, error) {
+// anyLife stands for the life of a member that runs, whichever it is.
+const anyLife = 0
+
+// take marks a life of a member as one whose end the harness asked for.
+func (g *members) take(name string, incarnation int) (*member, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	m, err := g.alive(name, incarnation)
+	if err == nil {
+		m.wanted = false
+	}
+	return m, err
+}
+
+// alive finds a life of a member that runs, with g.mu held.
+func (g *members) alive(name string, incarnation int) (*member, error) {
 	m := g.all[name]
-	if m == nil || !m.alive || !m.wanted {
+	if m == nil || !m.alive || !m.wanted || incarnation != anyLife && incarnation != m.incarnation {
 		return nil, fmt.Errorf("member %s: %w", name, fault.ErrNotRunning)
 	}
-	m.wanted = false
 	return m, nil
 }
 
 // Stop implements fault.Members.
 func (g *members) Stop(ctx context.Context, name string) error {
-	m, err := g.take(name)
+	m, err := g.take(name, anyLife)
 	if err != nil {
 		return err
 	}
-	g.log.Append(history.Event{Kind: history.MemberStopping, Member: name, Incarnation: m.incarnation})
+	stopping := g.log.Append(history.Event{Kind: history.MemberStopping, Member: name, Incarnation: m.incarnation})
 	if err := m.inst.Terminate(); err != nil {
 		return fmt.Errorf("stop %s: %w", name, err)
 	}
@@ -250,14 +266,31 @@ func (g *members) Stop(ctx context.Context, name string) error {
 	g.mu.Unlock()
 	if how == history.Killed {
 		_ = g.Evict(context.WithoutCancel(ctx), name)
+	} else {
+		g.awaitLastWords(ctx, m, stopping.Seq)
 	}
 	m.wire.Close()
 	return nil
 }
 
+// lastWords is how long the tap may take to read what a member sent before it ended.
+const lastWords = time.Second
+
+// awaitLastWords waits until the tap has read that the member left. A client
+// that does not wait for the answer has ended by then, and closing its
+// connections at once would cut off what it said.
+func (g *members) awaitLastWords(ctx context.Context, m *member, since int64) {
+	bounded, cancel := context.WithTimeout(ctx, lastWords)
+	defer cancel()
+	// That it did not leave is for the check to say.
+	_, _ = g.log.Await(bounded, since, func(e history.Event) bool {
+		return e.Kind == history.Left && e.Member == m.name && e.Incarnation == m.incarnation
+	})
+}
+
 // Kill implements fault.Members.
-func (g *members) Kill(_ context.Context, name string) error {
-	m, err := g.take(name)
+func (g *members) Kill(_ context.Context, name string, incarnation int) error {
+	m, err := g.take(name, incarnation)
 	if err != nil {
 		return err
 	}
@@ -274,8 +307,7 @@ func (g *members) Kill(_ context.Context, name string) error {
 	return nil
 }
 
-// Evict implements fault.Members. Static members are left to their session:
-// that is what static membership is for.
+// Evict implements fault.Members.
 func (g *members) Evict(ctx context.Context, name string) error {
 	g.mu.Lock()
 	m := g.all[name]
@@ -303,26 +335,28 @@ func (g *members) Evict(ctx context.Context, name string) error {
 }
 
 // Freeze implements fault.Members.
-func (g *members) Freeze(_ context.Context, name string) error {
-	return g.signal(name, history.MemberFrozen, subject.Instance.Stop)
+func (g *members) Freeze(_ context.Context, name string, incarnation int) error {
+	return g.signal(name, incarnation, history.MemberFrozen, subject.Instance.Stop)
 }
 
 // Thaw implements fault.Members.
-func (g *members) Thaw(_ context.Context, name string) error {
-	return g.signal(name, history.MemberThawed, subject.Instance.Continue)
+func (g *members) Thaw(_ context.Context, name string, incarnation int) error {
+	return g.signal(name, incarnation, history.MemberThawed, subject.Instance.Continue)
 }
 
-func (g *members) signal(name string, kind history.Kind, send func(subject.Instance) error) error {
+func (g *members) signal(name string, incarnation int, kind history.Kind, send func(subject.Instance) error) error {
 	g.mu.Lock()
-	m := g.all[name]
+	m, err := g.alive(name, incarnation)
 	g.mu.Unlock()
-	if m == nil || !m.alive {
-		return fmt.Errorf("member %s: %w", name, fault.ErrNotRunning)
+	if err != nil {
+		return err
 	}
 	if kind == history.MemberThawed { // what it does once it runs comes after
 		g.log.Append(history.Event{Kind: kind, Member: name, Incarnation: m.incarnation})
 	}
-	if err := send(m.inst); err != nil {
+	if err := send(m.inst); errors.Is(err, subject.ErrEnded) {
+		return fmt.Errorf("member %s: %w", name, fault.ErrNotRunning)
+	} else if err != nil {
 		return fmt.Errorf("%s %s: %w", kind, name, err)
 	}
 	if kind == history.MemberFrozen {

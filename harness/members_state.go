@@ -2,10 +2,12 @@ package harness
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // failed returns why members are not started again, nil if all is well.
@@ -22,6 +24,49 @@ func (g *members) incarnation(name string) int {
 		return m.incarnation
 	}
 	return 0
+}
+
+// Spare implements fault.Members.
+func (g *members) Spare() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for n := 1; ; n++ {
+		if name := memberName(n); g.all[name] == nil && !g.starting[name] {
+			return name
+		}
+	}
+}
+
+// memberName names the n-th member, from 1.
+func memberName(n int) string { return fmt.Sprintf("m%d", n) }
+
+// noMoreStarts: from here on no member is started any more, not even one that
+// waits for its turn after an exit of its own.
+func (g *members) noMoreStarts() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.closing = true
+}
+
+// endBound limits the wait for members that were killed. A process in an
+// uninterruptible wait of the kernel may outlast it.
+const endBound = 30 * time.Second
+
+// await waits until all goroutines of the members have ended.
+func (g *members) await() error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		g.wg.Wait()
+	}()
+	bound := time.NewTimer(endBound)
+	defer bound.Stop()
+	select {
+	case <-done:
+		return nil
+	case <-bound.C:
+		return fmt.Errorf("a member has not ended %s after it was killed", endBound)
+	}
 }
 
 // killAll ends every process that still runs, without a word in the history:

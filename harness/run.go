@@ -46,6 +46,9 @@ func RunScenarios(ctx context.Context, cfg Config, scenarios []Scenario) ([]Resu
 
 // RunScenario runs one scenario and judges it.
 func RunScenario(ctx context.Context, cfg Config, sc Scenario) (res Result) {
+	if ctx.Err() != nil {
+		return Result{Scenario: sc.Name, Doc: sc.Doc, Started: time.Now(), Verdict: check.Unknown, Reason: "not run: " + interrupted}
+	}
 	res = Result{Scenario: sc.Name, Doc: sc.Doc, Started: time.Now(), Dir: filepath.Join("scenarios", sc.Name)}
 	defer func() { res.Seconds = time.Since(res.Started).Seconds() }()
 	if err := os.MkdirAll(filepath.Join(cfg.Dir, res.Dir, "logs"), 0o755); err != nil {
@@ -67,20 +70,42 @@ func RunScenario(ctx context.Context, cfg Config, sc Scenario) (res Result) {
 		res.Err = err
 		return res
 	}
-	err = s.play(ctx)
-	unseen := s.tap.Problems()
-	if cerr := s.close(); err == nil {
-		err = cerr
+	playing, abandon := context.WithCancelCause(ctx)
+	defer abandon(nil)
+	s.members.abandon = abandon
+	err = s.play(playing)
+	var subj *SubjectError
+	switch {
+	case ctx.Err() != nil:
+		err = errInterrupted
+	case err != nil && errors.As(context.Cause(playing), &subj):
+		err = subj // what else went wrong did so because nobody waits for this subject any more
 	}
+	unseen := s.tap.Problems()
+	cerr := s.close()
 	res.judge(s.log.History(), err)
-	if len(unseen) > 0 {
-		// Traffic that the tap could not read may hold what a check looks for.
-		res.Verdict = check.Worse(res.Verdict, check.Unknown)
-		if res.Reason == "" {
-			res.Reason = "the tap could not read some traffic: " + strings.Join(unseen, "; ")
-		}
+	res.unseen(unseen)
+	if cerr != nil { // a history that was not written must not be taken for one that was
+		res.Err = errors.Join(res.Err, cerr)
 	}
 	return res
+}
+
+// interrupted is why a run that the user ended early shows no more.
+const interrupted = "interrupted"
+
+var errInterrupted = &SubjectError{Reason: interrupted}
+
+// unseen makes a result unknown at best if the tap could not read some traffic:
+// it may hold what a check looks for.
+func (res *Result) unseen(problems []string) {
+	if len(problems) == 0 {
+		return
+	}
+	res.Verdict = check.Worse(res.Verdict, check.Unknown)
+	if res.Reason == "" {
+		res.Reason = "the tap could not read some traffic: " + strings.Join(problems, "; ")
+	}
 }
 
 // play is a scenario from its first member to its last commit.
@@ -122,11 +147,13 @@ func (s *stage) startMembers(ctx context.Context) error {
 	defer cancel()
 	errs := make(chan error, s.cfg.Members)
 	for i := range s.cfg.Members {
-		go func() { errs <- s.members.Start(bounded, fmt.Sprintf("m%d", i+1)) }()
+		go func() { errs <- s.members.Start(bounded, memberName(i+1)) }()
 	}
 	var err error
 	for range s.cfg.Members {
-		err = errors.Join(err, <-errs)
+		if e := <-errs; err == nil {
+			err = e // they are started alike, and fail alike
+		}
 	}
 	if err != nil {
 		return err
@@ -182,6 +209,7 @@ func (s *stage) drain(ctx context.Context) error {
 
 // stopMembers asks all members to stop, at once, as an orchestrator does.
 func (s *stage) stopMembers(ctx context.Context) error {
+	s.members.noMoreStarts()
 	live := s.members.Live()
 	errs := make(chan error, len(live))
 	for _, m := range live {
@@ -209,12 +237,13 @@ func (res *Result) judge(h history.History, err error) {
 	var subj *SubjectError
 	switch {
 	case err == nil:
-	case errors.As(err, &subj) && !subj.CannotStart:
+	case errors.As(err, &subj) && !subj.CannotStart: // errInterrupted too
 		// The subject is to blame that there was nothing more to see; what
 		// was seen is judged, and the rest is unknown.
+		violation := res.Reason
 		res.Verdict = check.Worse(res.Verdict, check.Unknown)
 		if res.Reason = subj.Error(); res.Verdict == check.Violated {
-			res.Reason = subj.Reason + "; " + res.Reason
+			res.Reason = violation + "; " + subj.Reason
 		}
 	default:
 		res.Err = err

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/ksim-dev/ksim/harness/backend"
@@ -124,6 +125,9 @@ func (s *stage) enlist(dir string) {
 		Log: s.log, Members: s.members, Sink: s.sink, Tap: s.tap, BatchSize: s.cfg.BatchSize,
 		SessionTimeout: s.cfg.SessionTimeout, AutoCommit: s.cfg.AutoCommit, Bound: s.cfg.FaultBound,
 	}
+	if owned := s.kafka.Capabilities().ConsumerSession; s.cfg.Protocol == "consumer" && owned > 0 {
+		s.faults.SessionTimeout = owned // with KIP-848 the broker decides
+	}
 }
 
 // close ends what runs, in the order in which it hangs together, and returns
@@ -133,7 +137,7 @@ func (s *stage) close() error {
 	if s.members != nil {
 		errs = append(errs, s.members.killAll())
 		s.cancel()
-		s.members.wg.Wait()
+		errs = append(errs, s.members.await())
 	}
 	if s.tap != nil {
 		s.tap.Close()
@@ -144,15 +148,16 @@ func (s *stage) close() error {
 		errs = append(errs, s.sink.Close(bounded))
 	}
 	s.stopObserving()
-	if s.client != nil {
-		s.client.Close()
-	}
 	bounded, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	for _, topic := range []string{s.names.topic, s.names.deadLetter} {
 		// A topic that could not be made, or a broker that is gone, is no
 		// reason to call the run a failure.
 		_ = s.kafka.DeleteTopic(bounded, topic)
+	}
+	if s.client != nil {
+		_, _ = kadm.NewClient(s.client).DeleteGroups(bounded, s.names.group) // it has no members any more, and its offsets expire anyway
+		s.client.Close()
 	}
 	if s.log != nil {
 		errs = append(errs, s.log.Close())

@@ -7,7 +7,7 @@ func All() []Fault {
 		CrashAtCommit{Target: "m1"},
 		CrashAtCommit{Target: "m1", After: true},
 		Zombie{Target: "m1"},
-		Join{Target: "m4"},
+		Join{},
 		Leave{Target: "m1"},
 		RollingRestart{},
 		SlowHandler{Target: "m1"},

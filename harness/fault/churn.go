@@ -14,7 +14,7 @@ func byMember(member string) func(history.Event) bool {
 
 // Join starts one more member while messages flow.
 type Join struct {
-	Target string
+	Target string // "" for the first name that is free
 }
 
 // Name implements Fault.
@@ -30,6 +30,9 @@ func (f Join) Member() string { return f.Target }
 
 // Inject implements Fault.
 func (f Join) Inject(ctx context.Context, env *Env) (string, error) {
+	if f.Target == "" {
+		f.Target = env.Members.Spare()
+	}
 	since := env.Log.Last()
 	if err := env.Members.Start(ctx, f.Target); err != nil {
 		return "", err
@@ -63,6 +66,9 @@ func (f Leave) Member() string { return f.Target }
 
 // Inject implements Fault.
 func (f Leave) Inject(ctx context.Context, env *Env) (string, error) {
+	if err := present(env, f.Target); err != nil {
+		return "", err
+	}
 	if err := awaitEffects(ctx, env, env.Log.Last(), midBatch(env.BatchSize), byMember(f.Target)); err != nil {
 		return "", Missed("%s was idle when it was to be stopped: %v", f.Target, err)
 	}

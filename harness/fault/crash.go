@@ -6,6 +6,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/ksim-dev/ksim/harness/history"
 	"github.com/ksim-dev/ksim/harness/tap"
 )
 
@@ -34,20 +35,23 @@ func (f CrashMidBatch) Inject(ctx context.Context, env *Env) (string, error) {
 		return "", err
 	}
 	defer armed.Remove()
-	commit, ahead := outwaitAutoCommit(ctx, env, held)
+	commit, ahead, err := outwaitAutoCommit(ctx, env, held)
+	if err != nil {
+		return "", err
+	}
 	repeats := doneSinceCommit(env.Log, f.Target)
 	note := fmt.Sprintf("%s killed before its effect %s (%s); %d done and not committed", f.Target, held.Where(), held.Message, repeats)
 	if ahead {
 		note += fmt.Sprintf("; it had committed %d while that effect was not done", commit.Offset)
 	}
-	err = restart(ctx, env, f.Target, &note)
+	err = restart(ctx, env, f.Target, held.Incarnation, &note)
 	return note, err
 }
 
-// restart kills a member, takes it out of its group, starts it again and waits for the
-// group to be whole.
-func restart(ctx context.Context, env *Env, member string, note *string) error {
-	if err := env.Members.Kill(ctx, member); err != nil {
+// restart kills one life of a member, takes it out of its group, starts the
+// next and waits for the group to be whole.
+func restart(ctx context.Context, env *Env, member string, incarnation int, note *string) error {
+	if err := env.Members.Kill(ctx, member, incarnation); err != nil {
 		return err
 	}
 	if err := env.Members.Evict(ctx, member); err != nil {
@@ -89,23 +93,27 @@ func (f CrashAtCommit) Member() string { return f.Target }
 
 // Inject implements Fault.
 func (f CrashAtCommit) Inject(ctx context.Context, env *Env) (string, error) {
+	if err := present(env, f.Target); err != nil {
+		return "", err
+	}
 	// A commit that covers something done since the last one, so that the
 	// crash has something to show; a repeated commit of the same offset has not.
 	rule := tap.Rule{
 		Name: f.Name(), Member: f.Target, Key: kmsg.OffsetCommit.Int16(), Times: 1, Action: tap.Hold{},
 		Direction: tap.Request,
-		Match:     func(tap.Call) bool { return doneSinceCommit(env.Log, f.Target) > 0 },
+		Match:     func(c tap.Call) bool { return advances(env.Log, c) },
 	}
 	if f.After {
-		rule.Direction, rule.Match = tap.Response, func(c tap.Call) bool { return c.ErrorCode == 0 }
+		rule.Direction = tap.Response
 	}
 	if err := awaitEffects(ctx, env, env.Log.Last(), midBatch(env.BatchSize), byMember(f.Target)); err != nil {
 		return "", Missed("%s made too few effects: %v", f.Target, err)
 	}
 	armed := env.Tap.Add(rule)
 	defer armed.Remove()
+	var call tap.Call
 	select {
-	case <-armed.Hit():
+	case call = <-armed.Hit():
 	case <-ctx.Done():
 		return "", Missed("%s sent no commit for its work", f.Target)
 	}
@@ -113,8 +121,47 @@ func (f CrashAtCommit) Inject(ctx context.Context, env *Env) (string, error) {
 	if f.After {
 		note = fmt.Sprintf("%s killed with its commit applied and the answer withheld", f.Target)
 	}
-	err := restart(ctx, env, f.Target, &note)
+	err := restart(ctx, env, f.Target, call.Incarnation, &note)
 	return note, err
+}
+
+// advances tells whether a commit, or the answer to it, covers an effect of the member that no
+// earlier commit covered.
+func advances(log *history.Log, c tap.Call) bool {
+	if c.ErrorCode != 0 {
+		return false
+	}
+	before := map[int32]int64{} // committed by what came before this commit
+	again := map[int32]int{}
+	events := log.Events(0)
+	for _, e := range events {
+		for _, commit := range c.Commits {
+			if e.Kind != history.Committed || e.Outcome != history.Accepted || e.Partition != commit.Partition {
+				continue
+			}
+			if e.Offset < commit.Offset {
+				before[e.Partition] = max(before[e.Partition], e.Offset)
+			} else {
+				again[e.Partition]++
+			}
+		}
+	}
+	own := 0 // the answer's own event may be in the history by now
+	if c.Direction == tap.Response {
+		own = 1
+	}
+	for _, commit := range c.Commits {
+		if again[commit.Partition] > own {
+			continue
+		}
+		for _, e := range events {
+			if e.Kind == history.EffectDone && e.Member == c.Member && e.Partition == commit.Partition &&
+				e.Offset >= before[e.Partition] && e.Offset < commit.Offset {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // CrashUnderLoad kills a member half-way through a batch, and at once, to measure how much
@@ -142,6 +189,6 @@ func (f CrashUnderLoad) Inject(ctx context.Context, env *Env) (string, error) {
 	}
 	defer armed.Remove()
 	note := fmt.Sprintf("%s killed before its effect %s (%s); %d done and not committed", f.Target, held.Where(), held.Message, doneSinceCommit(env.Log, f.Target))
-	err = restart(ctx, env, f.Target, &note)
+	err = restart(ctx, env, f.Target, held.Incarnation, &note)
 	return note, err
 }

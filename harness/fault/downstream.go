@@ -26,6 +26,9 @@ func (f SlowHandler) Member() string { return f.Target }
 
 // Inject implements Fault.
 func (f SlowHandler) Inject(ctx context.Context, env *Env) (string, error) {
+	if err := present(env, f.Target); err != nil {
+		return "", err
+	}
 	since := env.Log.Last()
 	slow := env.SessionTimeout + env.SessionTimeout/2
 	armed := env.Sink.Add(sink.Rule{Member: f.Target, After: midBatch(env.BatchSize), Times: 1, Action: sink.Delay{For: slow}})
@@ -38,7 +41,7 @@ func (f SlowHandler) Inject(ctx context.Context, env *Env) (string, error) {
 	// Proof: the effect that was slowed started, and ended no sooner than that.
 	var began history.Event
 	end, err := env.Log.Await(ctx, since, func(e history.Event) bool {
-		if e.Member != f.Target || (e.Kind != history.EffectDone && e.Kind != history.EffectDropped) {
+		if e.Member != f.Target || e.Ref == 0 || (e.Kind != history.EffectDone && e.Kind != history.EffectDropped) {
 			return false
 		}
 		began = env.Log.Events(e.Ref - 1)[0]
@@ -85,11 +88,15 @@ func (f Refusals) Inject(ctx context.Context, env *Env) (string, error) {
 	for _, k := range f.Kinds {
 		missing[k] = true
 	}
+	poison := map[string]string{} // by message
 	_, err := env.Log.Await(ctx, 0, func(e history.Event) bool {
 		switch e.Kind {
 		case history.EffectRefused:
 			delete(missing, e.Poison)
+		case history.DeadLettered: // found out by the consumer itself
+			delete(missing, poison[e.Message])
 		case history.Produced:
+			poison[e.Message] = e.Poison
 			// A record that a consumer judges by itself never reaches the
 			// sink: that it was in the topic is what can be shown.
 			if e.Outcome == history.Acked && (e.Poison == "undecodable" || e.Poison == "tombstone") {

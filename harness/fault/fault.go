@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ksim-dev/ksim/harness/history"
@@ -34,13 +35,15 @@ type Members interface {
 	Start(ctx context.Context, member string) error
 	// Stop sends SIGTERM and waits; past the deadline of a graceful stop it kills.
 	Stop(ctx context.Context, member string) error
-	// Kill sends SIGKILL to the whole process group. The broker is not told.
-	Kill(ctx context.Context, member string) error
+	// Spare names a member that has never run.
+	Spare() string
+	// Kill sends SIGKILL to the whole process group of one life of a member. The broker is not told.
+	Kill(ctx context.Context, member string, incarnation int) error
 	// Evict removes a dead or frozen member from its group in its name, so
 	// that nobody has to wait for its session to expire.
 	Evict(ctx context.Context, member string) error
-	Freeze(ctx context.Context, member string) error // SIGSTOP
-	Thaw(ctx context.Context, member string) error   // SIGCONT
+	Freeze(ctx context.Context, member string, incarnation int) error // SIGSTOP
+	Thaw(ctx context.Context, member string, incarnation int) error   // SIGCONT
 	// AwaitStable waits until the live members own all partitions and are
 	// all in the newest generation.
 	AwaitStable(ctx context.Context) error
@@ -112,7 +115,13 @@ func settle(ctx context.Context, env *Env) string {
 	return ""
 }
 
-// isCommit matches accepted commits of one life of a member after its Seq since.
-func isCommit(member string, e history.Event) bool {
-	return e.Kind == history.Committed && e.Outcome == history.Accepted && e.Member == member
+// sameLife tells whether e is of the life of a member that made x.
+func sameLife(e, x history.Event) bool { return e.Member == x.Member && e.Incarnation == x.Incarnation }
+
+// present is an error from Missed for a member that does not run: nothing it is waited for will come.
+func present(env *Env, member string) error {
+	if !slices.Contains(env.Members.Live(), member) {
+		return Missed("member %s does not run", member)
+	}
+	return nil
 }

@@ -24,6 +24,9 @@ func midBatch(batchSize int) int {
 // batch: some effects of the batch are done, the rest is not, and the member
 // waits for an answer. It returns the event of the effect that is held.
 func holdMidBatch(ctx context.Context, env *Env, member string, after int) (*sink.Armed, history.Event, error) {
+	if err := present(env, member); err != nil {
+		return nil, history.Event{}, err
+	}
 	since := env.Log.Last()
 	armed := env.Sink.Add(sink.Rule{Member: member, After: after, Times: 1, Action: sink.Hold{}})
 	select {
@@ -106,13 +109,23 @@ func ended(log *history.Log, e history.Event) bool {
 // offset of what it handed out, the timer commits it after at most 5 s, and a
 // crash then loses what was handed out and not done. A crash before the tick
 // only repeats, and would let such a consumer pass.
-func outwaitAutoCommit(ctx context.Context, env *Env, held history.Event) (history.Event, bool) {
+func outwaitAutoCommit(ctx context.Context, env *Env, held history.Event) (commit history.Event, ahead bool, err error) {
 	bounded, cancel := context.WithTimeout(ctx, env.AutoCommit+env.AutoCommit/5)
 	defer cancel()
-	commit, err := env.Log.Await(bounded, held.Seq, func(e history.Event) bool {
-		return isCommit(held.Member, e) && e.Partition == held.Partition && e.Offset > held.Offset
+	e, err := env.Log.Await(bounded, held.Seq, func(e history.Event) bool {
+		if !sameLife(e, held) {
+			return false
+		}
+		past := e.Kind == history.Committed && e.Outcome == history.Accepted && e.Partition == held.Partition && e.Offset > held.Offset
+		return past || e.Kind == history.MemberEnded
 	})
-	return commit, err == nil
+	switch {
+	case err != nil: // the time is over, and it did not
+		return history.Event{}, false, nil
+	case e.Kind == history.MemberEnded:
+		return history.Event{}, false, Missed("%s ended by itself while its effect %s was held", held.Who(), held.Where())
+	}
+	return e, true, nil
 }
 
 // doneSinceCommit counts the effects of a member that are done and lie at or

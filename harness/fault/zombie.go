@@ -33,7 +33,7 @@ func (f Zombie) Inject(ctx context.Context, env *Env) (string, error) {
 		return "", err
 	}
 	defer armed.Remove()
-	if err := env.Members.Freeze(ctx, f.Target); err != nil {
+	if err := env.Members.Freeze(ctx, f.Target, held.Incarnation); err != nil {
 		return "", err
 	}
 	frozen := env.Log.Last()
@@ -41,19 +41,20 @@ func (f Zombie) Inject(ctx context.Context, env *Env) (string, error) {
 	thawed := false
 	defer func() {
 		if !thawed {
-			_ = env.Members.Thaw(context.WithoutCancel(ctx), f.Target) // the run must go on with a member that runs
+			_ = env.Members.Thaw(context.WithoutCancel(ctx), f.Target, held.Incarnation) // the run must go on with a member that runs
 		}
 	}()
 	how, err := f.awaitTakeover(ctx, env, frozen, held)
 	if err != nil {
 		return "", err
 	}
-	if err := env.Members.Thaw(ctx, f.Target); err != nil {
+	thawing := env.Log.Last()
+	if err := env.Members.Thaw(ctx, f.Target, held.Incarnation); err != nil {
 		return "", err
 	}
 	thawed = true
 	note := fmt.Sprintf("%s stopped at %s; %s; then continued", f.Target, held.Where(), how)
-	learned, err := env.Log.Await(ctx, frozen, func(e history.Event) bool {
+	learned, err := env.Log.Await(ctx, thawing, func(e history.Event) bool {
 		return e.Member == f.Target && (e.Kind == history.Told || e.Kind == history.Joining || e.Kind == history.MemberEnded)
 	})
 	if err != nil {

@@ -86,7 +86,11 @@ const envExtra = "KSIM_EXTRA"
 func (e Env) Environ() []string {
 	var out []string
 	for _, v := range Variables() {
-		if s := v.value(&e).String(); s != "" {
+		s := v.value(&e).String()
+		if s == "" && v.Field == "BatchWait" {
+			s = "0" // not to wait is a setting too, and a consumer may read it without asking whether it is there
+		}
+		if s != "" {
 			out = append(out, v.Name+"="+s)
 		}
 	}

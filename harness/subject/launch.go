@@ -227,7 +227,7 @@ func (r *running) freeze(sig syscall.Signal, frozen bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.ended {
-		return errEnded
+		return ErrEnded
 	}
 	if err := syscall.Kill(-r.PID(), sig); err != nil {
 		return fmt.Errorf("subject: send %s to the process group %d: %w", sig, r.PID(), err)
@@ -239,7 +239,7 @@ func (r *running) freeze(sig syscall.Signal, frozen bool) error {
 		return fmt.Errorf("subject: %s: %w", sig, err)
 	}
 	if len(relatives(r.PID(), r.life)) == 0 {
-		return errEnded
+		return ErrEnded
 	}
 	return nil
 }

@@ -73,5 +73,5 @@ type Exit struct {
 // process after Kill. Such a function should return at once, and commit nothing.
 var ErrKilled = errors.New("killed by the harness")
 
-// errEnded is the error of signals for an instance that ended before.
-var errEnded = errors.New("subject: it has ended")
+// ErrEnded is the error of signals for an instance that ended before.
+var ErrEnded = errors.New("subject: it has ended")
