@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/ksim-dev/ksim/harness/backend/containers"
 	"github.com/ksim-dev/ksim/harness/history"
 )
 
@@ -29,25 +30,51 @@ func BenchmarkTapVsDirect(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer cluster.Close()
-	fill(b, cluster.ListenAddrs())
-	tap := New(Config{Log: history.NewMemory(history.Header{}), Seeds: cluster.ListenAddrs()})
+	compare(b, cluster.ListenAddrs())
+}
+
+// BenchmarkTapVsDirectContainers is the same in front of Apache Kafka in a
+// container: what a user's run has, with a broker in a process of its own.
+func BenchmarkTapVsDirectContainers(b *testing.B) {
+	containers.Require(b)
+	ctx := context.Background()
+	k, err := containers.Start(ctx, containers.Config{RunID: "bench"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() {
+		if err := k.Close(); err != nil {
+			b.Error(err)
+		}
+	}()
+	if err := k.CreateTopic(ctx, testTopic, partitions, nil); err != nil {
+		b.Fatal(err)
+	}
+	compare(b, k.Brokers())
+}
+
+// compare reports the ratio of the throughput through the tap to that without it.
+func compare(b *testing.B, brokers []string) {
+	b.Helper()
+	fill(b, brokers)
+	tap := New(Config{Log: history.NewMemory(history.Header{}), Seeds: brokers})
 	defer tap.Close()
 	m, err := tap.Open(context.Background(), "m1", 1)
 	if err != nil {
 		b.Fatal(err)
 	}
-	tapped := strings.Split(m.Bootstrap(), ",")
-	fetchAll(b, cluster.ListenAddrs()) // warm up
-	fetchAll(b, tapped)
-	var ratios, through []float64
+	through := strings.Split(m.Bootstrap(), ",")
+	fetchAll(b, brokers) // warm up
+	fetchAll(b, through)
+	var ratios, speeds []float64
 	for b.Loop() {
 		// In turns, and compared by turn: what else the machine does changes
 		// more slowly than that.
-		plain, tapped := fetchAll(b, cluster.ListenAddrs()), fetchAll(b, tapped)
-		ratios, through = append(ratios, tapped/plain), append(through, tapped)
+		plain, tapped := fetchAll(b, brokers), fetchAll(b, through)
+		ratios, speeds = append(ratios, tapped/plain), append(speeds, tapped)
 	}
 	b.ReportMetric(median(ratios), "ratio")
-	b.ReportMetric(median(through), "records/s")
+	b.ReportMetric(median(speeds), "records/s")
 	b.ReportMetric(0, "ns/op")
 }
 

@@ -14,10 +14,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
 
+	"github.com/ksim-dev/ksim/harness/backend/containers"
 	"github.com/ksim-dev/ksim/harness/history"
+	"github.com/ksim-dev/ksim/harness/reexec"
 )
 
 func TestMain(m *testing.M) {
+	reexec.Main(containers.ReaperMode()) // for the benchmark in front of a container
 	goleak.VerifyTestMain(m)
 }
 
