@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 
 	orders "github.com/ksim-dev/ksim/examples/go-suite"
 	"github.com/ksim-dev/ksim/harness"
@@ -46,7 +47,7 @@ var (
 
 func TestMain(m *testing.M) {
 	reexec.Main(sound.Mode(), stubborn.Mode(), babbler.Mode(), brittle.Mode(), subject.GuardMode())
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // testConfig is a small run on an embedded broker.

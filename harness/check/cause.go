@@ -46,7 +46,8 @@ type repeat struct {
 type crash struct {
 	life, part, pos int32
 	from, to        int64
-	request         int32 // its last commit on the partition
+	request         int32   // its last commit on the partition
+	late            []int32 // its commits that were seen after it was killed
 }
 
 // legalRefusal tells Kafka errors that refuse a commit because of the group,

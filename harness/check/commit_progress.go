@@ -54,8 +54,16 @@ func judgeCommitProgress(f *Facts) Result {
 		}
 		r.unknown("the history is cut off %s; no commit went back until then", where)
 	}
-	return r.conclude("", fmt.Sprintf("violations: %d commits went back, %d partitions stood still", back, r.Count-back),
-		"%d commits, none went back, and every partition was committed to its end", accepted)
+	var what []string
+	if back > 0 {
+		what = append(what, num(back, "commit went back", "commits went back"))
+	}
+	if still := r.Count - back; still > 0 {
+		what = append(what, num(still, "partition stood still", "partitions stood still"))
+	}
+	told := strings.Join(what, ", ")
+	return r.conclude("", noun{"violation: " + told, "violations: " + told},
+		"%s, none went back, and every partition was committed to its end", num(accepted, "commit", "commits"))
 }
 
 func (f *Facts) thinCommits(accepted int) string {
@@ -125,9 +133,9 @@ func (f *Facts) stuck(r *Result) {
 			r.unknown("%s: %s, and nobody owned it though members lived: the embedded broker is known to strand groups; confirm on real Kafka", f.topicPart(d.part), what)
 			continue
 		case ownerless:
-			what += fmt.Sprintf(", nobody owned it though %d healthy members lived", len(healthy))
+			what += fmt.Sprintf(", nobody owned it though %s lived", num(len(healthy), "healthy member", "healthy members"))
 		default:
-			what += fmt.Sprintf(", owned by %s, which was frozen, though %d healthy members lived", f.lives[d.owner].who(), len(healthy))
+			what += fmt.Sprintf(", owned by %s, which was frozen, though %s lived", f.lives[d.owner].who(), num(len(healthy), "healthy member", "healthy members"))
 		}
 		r.violate(func() Evidence {
 			e := f.of(behind[0], "%s", what).with(f, d.progress, f.drain.ended)

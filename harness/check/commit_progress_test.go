@@ -63,9 +63,9 @@ func TestCommitProgress(t *testing.T) {
 		}},
 		{name: "violated-owner-is-healthy", count: 1, want: "committed 3 of 6, no progress for 20.01s, owned by m1, which was healthy",
 			tell: func(b *book) { stuckAt(b, func() {}) }},
-		{name: "violated-nobody-owns", count: 1, want: "nobody owned it though 1 healthy members lived",
+		{name: "violated-nobody-owns", count: 1, want: "nobody owned it though 1 healthy member lived",
 			tell: func(b *book) { stuckAt(b, func() { b.group(history.Revoked, "m1", 0) }) }},
-		{name: "violated-owner-is-frozen", count: 1, want: "which was frozen", tell: func(b *book) {
+		{name: "violated-owner-is-frozen", count: 1, want: "1 violation: 1 partition stood still", tell: func(b *book) {
 			stuckAt(b, func() { b.join("m2"); b.life(history.MemberFrozen, "m1") })
 		}},
 		{name: "unknown", want: "no healthy member was left", tell: func(b *book) {

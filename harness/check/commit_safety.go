@@ -29,10 +29,11 @@ At-most-once promises the opposite.`,
 }
 
 func judgeCommitSafety(f *Facts) Result {
+	early := noun{"record committed before it was done", "records committed before they were done"}
 	r := held(f.Header.Promises.Delivery != history.AtMostOnce)
 	if why := f.thin(); why != "" {
 		r.unknown("%s", why)
-		return r.conclude("unsafe", "records committed before they were done", "")
+		return r.conclude("unsafe", early, "")
 	}
 	accepted, unsure, unseen := 0, 0, 0
 	for i := range f.commits {
@@ -62,11 +63,11 @@ func judgeCommitSafety(f *Facts) Result {
 	case accepted == 0:
 		r.unknown("no accepted commit was seen")
 	case unseen > 0:
-		r.unknown("the history is cut off: the dead letters of %d records that were committed past may have been written", unseen)
+		r.unknown("the history is cut off: the dead letters of %s committed past may have been written", num(unseen, "record that was", "records that were"))
 	}
 	r.Figures["commits"] = float64(accepted)
 	r.Figures["unanswered_commits_past_undone"] = float64(unsure)
-	out := r.conclude("unsafe", "records committed before they were done", "%d commits, each above nothing but finished records", accepted)
+	out := r.conclude("unsafe", early, "%s above nothing but finished records", num(accepted, "commit", "commits, each"))
 	if unsure > 0 {
 		out.Reason += fmt.Sprintf("; commits of unknown fate lay above %d more", unsure)
 	}

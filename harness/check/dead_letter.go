@@ -75,9 +75,11 @@ func judgeDeadLetter(f *Facts) Result {
 	case f.known == 0:
 		r.unknown("no record is known to have been produced")
 	case missing > 0:
-		r.unknown("%d poison records were not dead-lettered when the history ends, and it did not come to its end", missing)
+		r.unknown("%s not dead-lettered when the history ends, and it did not come to its end",
+			num(missing, "poison record was", "poison records were"))
 	}
-	return r.conclude("wrong", "dead letters missing, late or wrong", "%d poison records, each dead-lettered as it was, and nothing else", poison)
+	return r.conclude("wrong", noun{"dead letter missing, late or wrong", "dead letters missing, late or wrong"},
+		"%s, each dead-lettered as it was, and nothing else", num(poison, "poison record", "poison records"))
 }
 
 // missingLetter judges a poison record without a dead letter; 1 if it cannot be told.

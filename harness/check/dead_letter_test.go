@@ -81,7 +81,7 @@ func TestDeadLetter(t *testing.T) {
 		}},
 		{name: "violated-origin", count: 1, want: "names the origin", tell: headers(func(e *history.Event) { e.Origin = "orders/0@3" }), only: true},
 		{name: "violated-reason", count: 1, want: "gives no reason", tell: headers(func(e *history.Event) { e.Headers = nil })},
-		{name: "unknown", want: "1 poison records were not dead-lettered", tell: func(b *book) {
+		{name: "unknown", want: "1 poison record was not dead-lettered", tell: func(b *book) {
 			b.join("m1", 0)
 			b.produce(0, 0, 2)
 			b.produceAs(0, 2, "permanent", history.Acked)

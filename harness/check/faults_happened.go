@@ -46,5 +46,5 @@ func judgeFaultsHappened(f *Facts) Result {
 		r.unknown("the history has no end: the run was cut off, or what follows is corrupt")
 	}
 	r.Figures["faults"] = float64(happened)
-	return r.conclude("", "", "%d faults happened", happened)
+	return r.conclude("", noun{}, "%s", num(happened, "fault happened", "faults happened"))
 }

@@ -8,14 +8,14 @@ import (
 
 func TestFaultsHappened(t *testing.T) {
 	runStories(t, faultsHappened, []story{
-		{name: "held", tell: soundCrash, only: true},
+		{name: "held", tell: soundCrash, only: true, want: "1 fault happened"},
 		{name: "held-none-meant", tell: sound, only: true},
 		{name: "held-twice", tell: func(b *book) {
 			b.h.Faults = []string{"member-joins", "member-joins"}
 			b.fault("member-joins", history.Happened, "")
 			b.fault("member-joins", history.Happened, "")
 			sound(b)
-		}, only: true},
+		}, only: true, want: "2 faults happened"},
 		{name: "unknown", want: "the fault zombie did not happen: nobody took over", tell: func(b *book) {
 			b.h.Faults = []string{"zombie"}
 			b.fault("zombie", history.Missed, "nobody took over")

@@ -61,6 +61,7 @@ func judgeFencing(f *Facts) Result {
 		}
 	}
 	r.Figures["zombie_effects"] = float64(zombies)
-	return r.conclude("", "effects or commits of members that had lost the partition",
-		"%d assignments, and nobody worked on what he had given up; %d effects by members that could not know yet", f.assigned, zombies)
+	return r.conclude("", noun{"effect or commit of a member that had lost the partition", "effects or commits of members that had lost the partition"},
+		"%s, and nobody worked on what he had given up; %s by members that could not know yet",
+		num(f.assigned, "assignment", "assignments"), num(zombies, "effect", "effects"))
 }

@@ -57,11 +57,12 @@ func judgeGracefulStop(f *Facts) Result {
 	case stops == 0:
 		r.unknown("no member was asked to stop")
 	case unseen > 0:
-		r.unknown("%d members were asked to stop and their end is not in the history", unseen)
+		r.unknown("the end of %s asked to stop is not in the history", num(unseen, "member that was", "members that were"))
 	case !f.complete():
 		r.unknown("the history has no end: what stopped members did may have come again")
 	}
-	return r.conclude("violations", "violations of a graceful stop", "%d stops, each in time, and nothing was repeated", stops)
+	return r.conclude("violations", noun{"violation of a graceful stop", "violations of a graceful stop"},
+		"%s, each in time, and nothing was repeated", num(stops, "stop", "stops"))
 }
 
 // judgeStop judges the end of one life that was asked to stop.

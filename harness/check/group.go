@@ -134,6 +134,7 @@ func (r *replay) bury(s *seat, pos int32, e *history.Event) {
 	s.until = pos
 	s.window = r.addWindow(kind, s, pos, window{from: from, to: s.high})
 	if e.Outcome == history.Killed && r.lives[s.life].stopping == none && from < s.high {
+		s.crash = int32(len(r.crashes))
 		r.crashes = append(r.crashes, crash{life: s.life, part: s.part, pos: pos, from: from, to: s.high, request: s.request})
 	}
 }

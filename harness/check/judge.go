@@ -11,7 +11,7 @@ import (
 func All() []Check {
 	return []Check{
 		noLoss, noInvention, commitSafety, commitProgress, reprocessing, redelivered,
-		partitionOrder, keyOrder, deadLetter, retryBound, fencing, gracefulStop, faultsHappened,
+		partitionOrder, keyOrder, deadLetter, retryBound, fencing, gracefulStop, recovery, faultsHappened,
 	}
 }
 
@@ -107,15 +107,15 @@ func (r *Result) violate(tell func() Evidence) {
 
 // conclude puts a reason to a result. Count is kept for violations; what was not
 // promised is counted in the figure instead.
-func (r *Result) conclude(figure, violated, fine string, args ...any) Result {
+func (r *Result) conclude(figure string, violated noun, fine string, args ...any) Result {
 	switch {
 	case r.Verdict == Violated:
-		r.Reason = fmt.Sprintf("%d %s", r.Count, violated)
+		r.Reason = violated.num(r.Count)
 	case !r.Promised:
 		r.Verdict, r.Reason = Held, "not promised"
 		if figure != "" {
 			r.Figures[figure] = float64(r.Count)
-			r.Reason = fmt.Sprintf("not promised; %d %s", r.Count, violated)
+			r.Reason = "not promised; " + violated.num(r.Count)
 		}
 		r.Count = 0
 	case r.Verdict == Held:

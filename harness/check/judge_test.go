@@ -36,7 +36,7 @@ func TestAllAreDocumented(t *testing.T) {
 			t.Errorf("the doc of %s does not say when it is unknown", c.Name)
 		}
 	}
-	if len(seen) != 13 {
+	if len(seen) != 14 {
 		t.Errorf("%d checks", len(seen))
 	}
 }
@@ -161,6 +161,7 @@ func TestSoups(t *testing.T) {
 			Poison:       rapid.SampledFrom([]string{"", history.PoisonDeadLetter, history.PoisonSkip, history.PoisonStop}).Draw(t, "poison"),
 			GracefulStop: rapid.Bool().Draw(t, "graceful"), Drain: rapid.Bool().Draw(t, "drain"), FencedEffects: rapid.Bool().Draw(t, "fenced"),
 			MaxAttempts: rapid.IntRange(-1, 2).Draw(t, "attempts"), MaxReprocessed: rapid.IntRange(0, 2).Draw(t, "reprocessed"),
+			Recovery:          time.Duration(rapid.Int64Range(0, 1e12).Draw(t, "recovery")),
 			MinBackoff:        time.Duration(rapid.Int64Range(0, 1e9).Draw(t, "backoff")),
 			DeadLetterHeaders: rapid.SampledFrom([]string{"", "kip-1191", "unheard of"}).Draw(t, "headers"),
 		}

@@ -38,8 +38,8 @@ func judgeKeyOrder(f *Facts) Result {
 	if n < 2 {
 		r.unknown("fewer than two records with keys were seen to be finished")
 	}
-	return r.conclude("out_of_order", fmt.Sprintf("out of order: %d finished late, %d done again out of order, %d overlapped", late, again, overlaps),
-		"%d records of %d keys were finished in order, one at a time", n, len(f.keys))
+	return r.conclude("out_of_order", same(fmt.Sprintf("out of order: %d finished late, %d done again out of order, %d overlapped", late, again, overlaps)),
+		"%s of %s, finished in order, one at a time", num(n, "record", "records"), num(len(f.keys), "key", "keys"))
 }
 
 // overlaps walks through the attempts and keeps those that are open for each key.

@@ -57,7 +57,8 @@ func judgeNoInvention(f *Facts) Result {
 		}
 	}
 	if unanswered > 0 {
-		r.unknown("the history is cut off: the produce of %d records with effects is not in it", unanswered)
+		r.unknown("the history is cut off: the produce of %s with effects is not in it", num(unanswered, "record", "records"))
 	}
-	return r.conclude("invented", "effects of nothing that was produced", "%d attempts at records that were produced", n)
+	return r.conclude("invented", noun{"effect of nothing that was produced", "effects of nothing that was produced"},
+		"%s that %s produced", num(n, "attempt at a record", "attempts at records"), noun{"was", "were"}.of(n))
 }

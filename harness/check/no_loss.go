@@ -29,7 +29,7 @@ func judgeNoLoss(f *Facts) Result {
 	r := held(p.Delivery != history.AtMostOnce)
 	if why := f.thin(); why != "" {
 		r.unknown("%s", why)
-		return r.conclude("lost", "lost", "")
+		return r.conclude("lost", same("lost"), "")
 	}
 	var pending, waiting, dropped, unread int
 	for i := range f.parts {
@@ -70,11 +70,11 @@ func judgeNoLoss(f *Facts) Result {
 	r.Figures["waiting_behind_poison"], r.Figures["poison_dropped"], r.Figures["not_done"] = float64(waiting), float64(dropped), float64(pending)
 	switch {
 	case pending+unread > 0 && !f.drained():
-		r.unknown("the run did not drain: %d records were not done when the history ends", pending+unread)
+		r.unknown("the run did not drain: %s not done when the history ends", num(pending+unread, "record was", "records were"))
 	case pending > 0:
-		r.unknown("the history is cut off: the dead letters of %d records may have been written", pending)
+		r.unknown("the history is cut off: the dead letters of %s may have been written", num(pending, "record", "records"))
 	}
-	return r.conclude("lost", "lost", "%d records came to an end", f.known-waiting-dropped)
+	return r.conclude("lost", same("lost"), "%s came to an end", num(f.known-waiting-dropped, "record", "records"))
 }
 
 // awaitsLetter tells whether the dead letter of a record may exist unseen: observers read

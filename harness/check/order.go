@@ -189,6 +189,6 @@ func judgePartitionOrder(f *Facts) Result {
 	if n < 2 {
 		r.unknown("fewer than two records were seen to be finished")
 	}
-	return r.conclude("out_of_order", fmt.Sprintf("out of order: %d finished late, %d done again out of order", late, again),
-		"%d records were finished in the order of their offsets", n)
+	return r.conclude("out_of_order", same(fmt.Sprintf("out of order: %d finished late, %d done again out of order", late, again)),
+		"%s finished in the order of their offsets", num(n, "record was", "records were"))
 }

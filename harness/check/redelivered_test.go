@@ -23,6 +23,25 @@ func crashAtCommit(b *book, from int64) {
 	b.close("m1#2")
 }
 
+// crashWithCommitInSocket kills m1 with a commit of 5 in its socket, which is seen and
+// answered after its end; m1#2 goes on from the given offset.
+func crashWithCommitInSocket(b *book, from int64, answer func(ref int64)) {
+	b.h.Faults = []string{"crash-before-commit"}
+	b.join("m1", 0)
+	b.produce(0, 0, 9)
+	b.do("m1", 0, 0, 3)
+	b.commit("m1", 0, 3)
+	b.do("m1", 0, 3, 6)
+	b.end("m1", history.Killed, "signal killed")
+	answer(b.request("m1", 0, 5))
+	b.add(by(history.Event{Kind: history.Left, Note: "evicted"}, "m1"))
+	b.join("m1#2", 0)
+	b.do("m1#2", 0, from, 9)
+	b.commit("m1#2", 0, 9)
+	b.fault("crash-before-commit", history.Happened, "")
+	b.close("m1#2")
+}
+
 func TestRedelivered(t *testing.T) {
 	runStories(t, redelivered, []story{
 		{name: "held", tell: soundCrash, only: true, want: "redelivered:3"},
@@ -43,7 +62,19 @@ func TestRedelivered(t *testing.T) {
 			b.fault("crash-mid-batch", history.Happened, "")
 			b.close("m1#2")
 		}},
-		{name: "unknown", want: "nothing to redeliver", tell: func(b *book) {
+		{name: "held-commit-seen-after-the-end", only: true, want: "1 record that was done and not committed at a crash came again", tell: func(b *book) {
+			crashWithCommitInSocket(b, 5, func(ref int64) { b.answer(ref, "") })
+		}},
+		{name: "held-commit-seen-after-the-end-unanswered", only: true, want: "redelivered:1", tell: func(b *book) {
+			crashWithCommitInSocket(b, 5, func(int64) {})
+		}},
+		{name: "held-commit-seen-after-the-end-and-repeated", only: true, want: "redelivered:3", tell: func(b *book) {
+			crashWithCommitInSocket(b, 3, func(ref int64) { b.answer(ref, "") })
+		}},
+		{name: "unknown-commit-seen-after-the-end-refused", want: "2 records that were done", tell: func(b *book) {
+			crashWithCommitInSocket(b, 5, func(ref int64) { b.answer(ref, "UNKNOWN_MEMBER_ID") })
+		}},
+		{name: "unknown", want: "the fault crash-mid-batch left nothing to redeliver[]", tell: func(b *book) {
 			b.h.Faults = []string{"crash-mid-batch"}
 			b.join("m1", 0)
 			b.produce(0, 0, 4)

@@ -37,6 +37,7 @@ type seat struct {
 	window     int32   // what the last loss may repeat
 	retries    []int32 // windows of refused effects in this tenure
 	request    int32   // its last commit
+	crash      int32   // how the life ended, if it was killed with work to commit
 }
 
 // drainState is how the group stood when the drain ended.
@@ -97,7 +98,7 @@ func (r *replay) seat(lifeIndex, part int32) *seat {
 	}
 	s := l.seats[part]
 	if s == nil {
-		s = &seat{life: lifeIndex, part: part, since: none, until: none, window: none, request: none}
+		s = &seat{life: lifeIndex, part: part, since: none, until: none, window: none, request: none, crash: none}
 		s.tenure, r.tenures = r.tenures, r.tenures+1
 		l.seats[part] = s
 	}
@@ -141,7 +142,10 @@ func (r *replay) commit(pos int32, e *history.Event) {
 		c.other = r.otherOwner(c.part, c.life)
 		ci := int32(len(r.commits))
 		r.slot[pos], ref = ci, pos
-		r.seat(c.life, c.part).request = ci
+		s := r.seat(c.life, c.part)
+		if s.request = ci; s.crash != none {
+			r.crashes[s.crash].late = append(r.crashes[s.crash].late, ci)
+		}
 		r.commits = append(r.commits, c)
 		r.parts[c.part].commits = append(r.parts[c.part].commits, ci)
 	}

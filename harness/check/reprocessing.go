@@ -75,7 +75,7 @@ func judgeReprocessing(f *Facts) Result {
 	}
 	r.Reason = f.tellRepeats(causes, unexplained, unplaced)
 	if over > 0 {
-		r.Reason += fmt.Sprintf("; %d causes repeated more than the promised %d", over, bound)
+		r.Reason += fmt.Sprintf("; %s repeated more than the promised %d", num(over, "cause", "causes"), bound)
 	}
 	return r
 }
@@ -93,10 +93,10 @@ func (f *Facts) tellRepeats(causes []*cause, unexplained, unplaced int) string {
 		}
 	}
 	if rest > 0 {
-		parts = append(parts, fmt.Sprintf("%d by %d more causes", rest, len(causes)-named))
+		parts = append(parts, fmt.Sprintf("%d by %s", rest, num(len(causes)-named, "more cause", "more causes")))
 	}
 	if unplaced > 0 {
-		parts = append(parts, fmt.Sprintf("%d of records whose place is not known", unplaced))
+		parts = append(parts, num(unplaced, "of a record whose place is not known", "of records whose place is not known"))
 	}
 	if unexplained > 0 {
 		parts = append(parts, fmt.Sprintf("%d unexplained", unexplained))

@@ -21,7 +21,7 @@ no record kills member after member.
 With max-attempts 2 the third attempt is one too many.
 
 Attempts are counted for each incarnation of a member, and go on over rebalances: getting a partition back is no reason to
-count anew. An attempt at a record that was done before is a repeat, for reprocessing to judge, not an attempt too
+count anew, whoever had it in between. An attempt at a record that was done before is a repeat, for reprocessing to judge, not an attempt too
 many. The wait is from a refusal to the next attempt of the same life at the same record.
 
 *Violated* by each record attempted more often, or sooner, than promised; and always by a crash loop: three members
@@ -34,6 +34,7 @@ const crashLoop = 3
 
 // tries is the attempts of one life at one record.
 type tries struct {
+	begun   bool
 	life    int32
 	count   int32
 	refused time.Duration // when the last was refused, if waiting
@@ -45,13 +46,10 @@ func judgeRetryBound(f *Facts) Result {
 	p := f.Header.Promises
 	r := held(p.MaxAttempts > 0 || p.MinBackoff > 0)
 	most, least := int32(0), time.Duration(-1)
-	all := make([]tries, len(f.records))
+	all := newTriers(f)
 	for i := range f.effects {
 		e := &f.effects[i]
-		t := &all[e.rec]
-		if t.count == 0 || t.life != e.life {
-			*t = tries{life: e.life}
-		}
+		t := all.at(e.rec, e.life)
 		switch e.kind {
 		case refused:
 			t.refused, t.waiting, t.pos = e.at, true, e.pos
@@ -63,7 +61,7 @@ func judgeRetryBound(f *Facts) Result {
 			most = max(most, t.count)
 			if p.MaxAttempts > 0 && int(t.count) == p.MaxAttempts+1 {
 				r.violate(func() Evidence {
-					return f.of(e.rec, "attempted more often than %d times by %s", p.MaxAttempts, f.lives[e.life].who()).by(f, e.pos)
+					return f.of(e.rec, "attempted more often than %s by %s", num(p.MaxAttempts, "time", "times"), f.lives[e.life].who()).by(f, e.pos)
 				})
 			}
 			if !t.waiting {
@@ -90,7 +88,37 @@ func judgeRetryBound(f *Facts) Result {
 	if len(f.effects) == 0 {
 		r.unknown("no effect was seen: does the subject post its effects to the sink?")
 	}
-	return r.conclude("over_bound", fmt.Sprintf("violations of the bounds on retries, %d of them crash loops", loops), "at most %d attempts at a record", most)
+	crashed := ""
+	if loops > 0 {
+		crashed = fmt.Sprintf(", %s among them", num(loops, "crash loop", "crash loops"))
+	}
+	return r.conclude("over_bound", noun{"violation of the bounds on retries" + crashed, "violations of the bounds on retries" + crashed},
+		"at most %s at a record", num(int(most), "attempt", "attempts"))
+}
+
+// triers keeps the attempts of each life at each record. Nearly every record has
+// attempts of one life only: the last life is in a slice, those before it in a map.
+type triers struct {
+	last   []tries
+	before map[[2]int32]tries
+}
+
+func newTriers(f *Facts) *triers {
+	return &triers{last: make([]tries, len(f.records)), before: map[[2]int32]tries{}}
+}
+
+// at is the attempts of a life at a record so far. What it returned for the record before is no longer valid.
+func (ts *triers) at(rec, life int32) *tries {
+	t := &ts.last[rec]
+	if t.begun && t.life == life {
+		return t
+	}
+	if t.begun {
+		ts.before[[2]int32{rec, t.life}] = *t
+		*t = ts.before[[2]int32{rec, life}]
+	}
+	t.begun, t.life = true, life
+	return t
 }
 
 // crashLoops finds records at which members exited on their own, one after the other. No

@@ -34,6 +34,27 @@ func exits(b *book, n int) {
 	b.giveUp()
 }
 
+// alternate has each of the lives attempt a record four times, one life after the other; the last one does it.
+func alternate(b *book, lives ...string) {
+	b.h.Promises.MaxAttempts = 5
+	b.join("m1", 0)
+	b.join("m2")
+	b.produce(0, 0, 2)
+	for i, who := range lives {
+		if i > 0 {
+			b.group(history.Revoked, lives[i-1], 0)
+			b.group(history.Assigned, who, 0)
+		}
+		for range 4 {
+			b.refuse(who, 0, 0)
+		}
+	}
+	last := lives[len(lives)-1]
+	b.do(last, 0, 0, 2)
+	b.commit(last, 0, 2)
+	b.close("m1", "m2")
+}
+
 func TestRetryBound(t *testing.T) {
 	runStories(t, retryBound, []story{
 		{name: "held", only: true, tell: func(b *book) {
@@ -80,6 +101,28 @@ func TestRetryBound(t *testing.T) {
 			b.do("m1", 0, 0, 2)
 			b.commit("m1", 0, 2)
 			b.close("m1")
+		}},
+		{name: "violated-lives-alternate", count: 1, want: "attempted more often than 5 times by m1", only: true, tell: func(b *book) {
+			alternate(b, "m1", "m2", "m1")
+		}},
+		{name: "held-another-life-goes-on", want: "at most 5 attempts", only: true, tell: func(b *book) { alternate(b, "m1", "m2") }},
+		{name: "held-repeat-by-the-life-before", want: "at most 4 attempts", only: true, tell: func(b *book) {
+			b.h.Promises.MaxAttempts = 5
+			b.join("m1", 0)
+			b.join("m2")
+			b.produce(0, 0, 2)
+			for range 4 {
+				b.refuse("m1", 0, 0)
+			}
+			b.life(history.MemberFrozen, "m1")
+			b.group(history.Lost, "m1", 0)
+			b.group(history.Assigned, "m2", 0)
+			b.do("m2", 0, 0, 2)
+			b.life(history.MemberThawed, "m1")
+			b.refuse("m1", 0, 0)
+			b.do("m1", 0, 0, 1)
+			b.commit("m2", 0, 2)
+			b.close("m1", "m2")
 		}},
 		{name: "violated-hot-loop", count: 2, want: "after it was refused", only: true, tell: func(b *book) {
 			b.h.Promises.MinBackoff = 100 * time.Millisecond

@@ -41,17 +41,29 @@ var _ = spec.Describe("on the embedded broker, ordered by key", spec.Config{
 })
 
 var _ = spec.Describe("on the embedded broker, in a group of KIP-848", spec.Config{
-	Subject: referenceConsumer, SideBySide: 5,
-	Adjust: func(cfg *harness.Config) {
-		promiseAll(history.OrderPartition)(cfg)
-		cfg.Protocol = "consumer"
-	},
+	Subject: referenceConsumer, Adjust: promiseKIP848, SideBySide: 5,
 	Scenarios: only("steady", "member-joins", "crash-mid-batch"),
 })
 
 var _ = spec.Describe("on Apache Kafka in a container", spec.Config{
 	Subject: referenceConsumer, Adjust: promiseAll(history.OrderPartition), SideBySide: 6, Kafka: containerKafka,
 })
+
+var _ = spec.Describe("on Apache Kafka in a container, ordered by key", spec.Config{
+	Subject: referenceConsumer, Adjust: promiseAll(history.OrderKey), SideBySide: 3, Kafka: containerKafka,
+	Scenarios: only("key-order-under-churn", "transient-failures", "poison-mix"),
+})
+
+var _ = spec.Describe("on Apache Kafka in a container, in a group of KIP-848", spec.Config{
+	Subject: referenceConsumer, Adjust: promiseKIP848, SideBySide: 4, Kafka: containerKafka,
+	Scenarios: only("steady", "member-joins", "crash-mid-batch", "zombie"),
+})
+
+// promiseKIP848 promises everything for a group whose assignment the broker makes.
+func promiseKIP848(cfg *harness.Config) {
+	promiseAll(history.OrderPartition)(cfg)
+	cfg.Protocol = "consumer"
+}
 
 // promiseAll is what the reference promises, with the order given.
 func promiseAll(order string) func(*harness.Config) {
