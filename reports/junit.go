@@ -135,7 +135,10 @@ func violationText(run harness.Run, s harness.Result) string {
 			fmt.Fprintf(&b, "  %s\n", evidenceLine(e))
 		}
 	}
-	fmt.Fprintf(&b, "replay: %s\njudge again: %s", replayRun(run, s.Scenario), replayCheck(run, s))
+	if replay := replayRun(run, s); replay != "" {
+		fmt.Fprintf(&b, "replay: %s\n", replay)
+	}
+	fmt.Fprintf(&b, "judge again: %s", replayCheck(run, s))
 	return b.String()
 }
 

@@ -70,7 +70,11 @@ func mdViolations(b *bytes.Buffer, run harness.Run) {
 		for _, c := range checksOf(r, check.Violated) {
 			mdCheck(b, c)
 		}
-		fmt.Fprintf(b, "Run it again, or judge its history again:\n\n%s", mdBlock(replayRun(run, r.Scenario)+"\n"+replayCheck(run, r)))
+		if replay := replayRun(run, r); replay != "" {
+			fmt.Fprintf(b, "Run it again, or judge its history again:\n\n%s", mdBlock(replay+"\n"+replayCheck(run, r)))
+		} else {
+			fmt.Fprintf(b, "Judge its history again:\n\n%s", mdBlock(replayCheck(run, r)))
+		}
 	}
 	if told > mdTold {
 		fmt.Fprintf(b, "\nAnd %s more: see report.html.\n", plural(told-mdTold, "violated scenario"))

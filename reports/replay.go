@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,10 +15,15 @@ import (
 var chosen = []string{"--scenario", "--scenarios", "--tag", "--tags", "--seed", "--out"}
 
 // replayRun is the command that runs one scenario of the run again: the
-// user's own command with the scenario and the seed pinned.
-func replayRun(run harness.Run, scenario string) string {
+// user's own command with the scenario and the seed pinned. It is "" where that
+// command is not known, or where no ksim run runs such a thing by itself: a
+// made-up command would run something else.
+func replayRun(run harness.Run, r harness.Result) string {
+	if len(run.Command) == 0 || filepath.Base(filepath.Dir(r.Dir)) == "load" {
+		return ""
+	}
 	flags, subject := commandParts(run)
-	args := append([]string{"ksim", "run", "--scenario", scenario, "--seed", strconv.FormatInt(run.Seed, 10)}, flags...)
+	args := append([]string{"ksim", "run", "--scenario", r.Scenario, "--seed", strconv.FormatInt(run.Seed, 10)}, flags...)
 	if len(subject) > 0 {
 		args = append(append(args, "--"), subject...)
 	}

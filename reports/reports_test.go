@@ -297,7 +297,7 @@ func TestNotANumber(t *testing.T) {
 func TestReplayCommand(t *testing.T) {
 	for want, command := range map[string][]string{
 		`ksim run --scenario crash-mid-batch --seed 42 --members 3 -- python3 a.py 'it'\''s'`: {"/tmp/ksim", "run", "--members", "3", "--seed=7", "--out", "o", "--", "python3", "a.py", "it's"},
-		`ksim run --scenario crash-mid-batch --seed 42`:                                       nil,
+		`ksim run --scenario crash-mid-batch --seed 42`:                                       {"ksim", "run"},
 		`ksim run --scenario crash-mid-batch --seed 42 --kafka=embedded`:                      {"ksim", "run", "--scenario", "a,b", "--kafka=embedded"},
 	} {
 		run := sampleRun(t, t.TempDir())
@@ -308,6 +308,23 @@ func TestReplayCommand(t *testing.T) {
 		}
 		if !strings.Contains(b.String(), "replay  "+want+"\n") {
 			t.Errorf("no %q in\n%s", want, b.String())
+		}
+	}
+}
+
+// Where nobody knows what was run, no report makes a command up.
+func TestNoReplayWithoutACommand(t *testing.T) {
+	run := sampleRun(t, t.TempDir())
+	run.Command = nil
+	for name, write := range map[string]func(io.Writer, harness.Run) error{
+		"text": func(w io.Writer, r harness.Run) error { return reports.Text(w, r, false) }, "markdown": reports.Markdown, "html": reports.HTML, "junit": reports.JUnit,
+	} {
+		var b bytes.Buffer
+		if err := write(&b, run); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(b.String(), "ksim run") || !strings.Contains(b.String(), "ksim check") {
+			t.Errorf("%s names a command to run again, or none to judge again", name)
 		}
 	}
 }

@@ -40,7 +40,7 @@ func sectionOf(run harness.Run, r harness.Result) section {
 	s := section{
 		Name: r.Scenario, Doc: r.Doc, State: scenarioState(r), Why: why(r), Result: r,
 		Violated: checksOf(r, check.Violated), Unknown: checksOf(r, check.Unknown), Figures: figures(r),
-		Replay: replayRun(run, r.Scenario), Judge: replayCheck(run, r),
+		Replay: replayRun(run, r), Judge: replayCheck(run, r),
 		HistoryLink: path.Join(filepath.ToSlash(r.Dir), historyFile),
 	}
 	s.Open = s.State != stateHeld || len(run.Scenarios) == 1

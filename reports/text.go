@@ -17,6 +17,8 @@ import (
 const (
 	textEvidence = 3 // records of one violated check
 	textTold     = 8 // scenarios told in full
+	textUnknown  = 3 // unknown or failed scenarios told in full: the reason is often the same
+	textLines    = 14
 	textWhy      = 90
 )
 
@@ -29,6 +31,7 @@ func Text(w io.Writer, run harness.Run, color bool) error {
 	p.line("")
 	p.scenarios(run)
 	p.violations(run)
+	p.unknowns(run)
 	p.load(run)
 	s := runState(run)
 	word := "NO VERDICT"
@@ -81,6 +84,35 @@ func (p *printer) scenarios(run harness.Run) {
 	p.line("")
 }
 
+// unknowns tells in full why nothing can be said, the last output of the subject included.
+func (p *printer) unknowns(run harness.Run) {
+	told, rest := 0, 0
+	for _, r := range run.Scenarios {
+		s := scenarioState(r)
+		if s != stateUnknown && s != stateError {
+			continue
+		}
+		if told == textUnknown {
+			rest++
+			continue
+		}
+		told++
+		p.line("%s", p.paint(s, s.Symbol+" "+r.Scenario))
+		lines := strings.Split(strings.TrimSpace(why(r)), "\n")
+		for _, l := range lines[:min(textLines, len(lines))] {
+			p.line("  %s", plain(l, 300))
+		}
+		if r.Dir != "" && run.Dir != "" {
+			p.line("  logs    %s", filepath.Join(run.Dir, r.Dir, "logs"))
+		}
+		p.line("")
+	}
+	if rest > 0 {
+		p.line("and %s more of which nothing can be said: see the report", plural(rest, "scenario"))
+		p.line("")
+	}
+}
+
 func (p *printer) violations(run harness.Run) {
 	told, rest := 0, 0
 	for _, r := range run.Scenarios {
@@ -104,7 +136,9 @@ func (p *printer) violations(run harness.Run) {
 				p.line("    and %d more", more)
 			}
 		}
-		p.line("  replay  %s", replayRun(run, r.Scenario))
+		if replay := replayRun(run, r); replay != "" {
+			p.line("  replay  %s", replay)
+		}
 		p.line("  judge   %s", replayCheck(run, r))
 		p.line("")
 	}
@@ -118,17 +152,22 @@ func (p *printer) load(run harness.Run) {
 	if len(run.Load) == 0 {
 		return
 	}
+	wrong := 0
 	p.line("%10s  %9s  %9s  %9s  %9s  %9s  %9s  %16s", "batch size", "offered/s", "done/s", "p50 ms", "p99 ms", "p99.9 ms", "repeated", "predicted")
 	for _, l := range run.Load {
 		l = believable(l)
 		invalid := ""
 		if !l.Valid {
+			wrong++
 			invalid = p.paint(stateUnknown, "invalid: "+plain(l.Reason, 120))
 		}
 		p.line("%10d  %9s  %9s  %9s  %9s  %9s  %9s  %16s  %s", l.BatchSize, number(l.Rate), number(l.Through),
 			number(l.Latency.P50), number(l.Latency.P99), number(l.Latency.P999), measured(l.Reprocessed), predicted(l.Reprocessed), invalid)
 	}
 	p.line("latency from due to effect done; repeated per crash in the middle of a batch")
+	if wrong > 0 {
+		p.line("%s", p.paint(stateUnknown, fmt.Sprintf("%d of %s invalid and must not be used", wrong, plural(len(run.Load), "load measurement")+map[bool]string{true: " is", false: " are"}[len(run.Load) == 1])))
+	}
 	p.line("")
 }
 

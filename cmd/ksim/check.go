@@ -1,11 +1,14 @@
 package main
 
 import (
-	"encoding/json"
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -13,6 +16,7 @@ import (
 	"github.com/ksim-dev/ksim/harness/check"
 	"github.com/ksim-dev/ksim/harness/history"
 	"github.com/ksim-dev/ksim/reports"
+	"github.com/ksim-dev/ksim/scenarios"
 )
 
 func checkVerb() *cobra.Command {
@@ -36,16 +40,15 @@ func checkVerb() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			run := harness.Run{ID: "check", Version: ksimVersion(), Machine: thisMachine(), Kafka: "as recorded", Subject: "as recorded"}
-			for _, f := range files {
-				run.Scenarios = append(run.Scenarios, judgeFile(cmd, f))
+			run, err := judgeFiles(cmd.ErrOrStderr(), files)
+			if len(run.Scenarios) == 0 {
+				return err
 			}
+			// Those that can be judged are, whatever the others are.
 			if output == "json" {
-				enc := json.NewEncoder(cmd.OutOrStdout())
-				enc.SetIndent("", "  ")
-				err = enc.Encode(run.Scenarios)
+				err = errors.Join(err, reports.JSON(cmd.OutOrStdout(), run))
 			} else {
-				err = reports.Text(cmd.OutOrStdout(), run, useColour(cmd.OutOrStdout()))
+				err = errors.Join(err, reports.Text(cmd.OutOrStdout(), run, useColour(cmd.OutOrStdout())))
 			}
 			if err != nil {
 				return err
@@ -57,13 +60,58 @@ func checkVerb() *cobra.Command {
 	return cmd
 }
 
+// judgeFiles judges histories, of one run or of several. The error joins those
+// of all files that are no histories.
+func judgeFiles(stderr io.Writer, files []string) (harness.Run, error) {
+	run := harness.Run{ID: "check", Version: ksimVersion(), Machine: thisMachine(), Subject: "as recorded"}
+	var errs []error
+	var first history.Header
+	for _, f := range files {
+		res, header, err := judgeFile(stderr, f)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if len(run.Scenarios) == 0 {
+			first, run.Kafka, run.Seed = header, header.Kafka, header.Seed
+			run.Started, run.Members, run.Partitions, run.BatchSize = header.Start, header.Members, header.Partitions, header.BatchSize
+		}
+		if header.Kafka != first.Kafka {
+			run.Kafka = "as recorded"
+		}
+		run.Scenarios = append(run.Scenarios, res)
+	}
+	// What was run is in the report beside the histories, if all are of one run.
+	dir := runDir(files[0])
+	if slices.ContainsFunc(files, func(f string) bool { return runDir(f) != dir }) {
+		return run, errors.Join(errs...)
+	}
+	if report, err := reports.ReadJSON(dir); err == nil {
+		run.ID, run.Command, run.Subject = report.ID, report.Command, report.Subject
+		run.Members, run.Partitions, run.BatchSize = report.Members, report.Partitions, report.BatchSize
+	}
+	return run, errors.Join(errs...)
+}
+
+// runDir is the directory of the run that left the history at path, which is
+// at scenarios/NAME/history.jsonl below it.
+func runDir(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	return filepath.Dir(filepath.Dir(filepath.Dir(path)))
+}
+
 // judgeFile judges one history. What a corrupt one shows before the corrupt
 // line counts; what it does not show makes it unknown at best.
-func judgeFile(cmd *cobra.Command, path string) harness.Result {
+func judgeFile(stderr io.Writer, path string) (harness.Result, history.Header, error) {
 	h, err := history.ReadFile(path)
 	var corrupt *history.CorruptError
-	if err != nil && (!errors.As(err, &corrupt) || h.Header.Format == 0) {
-		return harness.Result{Scenario: path, Verdict: check.Unknown, Reason: err.Error()}
+	if err != nil && !errors.As(err, &corrupt) {
+		return harness.Result{}, h.Header, fmt.Errorf("check: %w", err)
+	}
+	if err != nil && h.Header.Format == 0 {
+		return harness.Result{}, h.Header, fmt.Errorf("check: %s is not a history of ksim: line %d: %s; give a history.jsonl, or the directory of a run", path, corrupt.Line, corrupt.Reason)
 	}
 	report := check.Run(h)
 	res := harness.Result{
@@ -76,12 +124,13 @@ func judgeFile(cmd *cobra.Command, path string) harness.Result {
 	if corrupt != nil {
 		res.Verdict = check.Worse(res.Verdict, check.Unknown)
 		res.Reason = fmt.Sprintf("%s: %v", path, corrupt)
-		_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "ksim: %s\n", res.Reason)
+		_, _ = fmt.Fprintf(stderr, "ksim: %s\n", res.Reason)
 	}
-	return res
+	return res, h.Header, nil
 }
 
-// findHistories expands directories to the histories below them.
+// findHistories expands directories to the histories below them, those of a
+// run in the order of the catalogue.
 func findHistories(args []string) ([]string, error) {
 	var files []string
 	for _, a := range args {
@@ -107,9 +156,28 @@ func findHistories(args []string) ([]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("check: %w", err)
 		}
+		sortAsCatalogue(files[n:])
 		if len(files) == n {
 			return nil, fmt.Errorf("check: there is no history.jsonl in %s or below it", a)
 		}
 	}
 	return files, nil
+}
+
+// sortAsCatalogue sorts run by run, and in each as the report of the run does;
+// what the catalogue does not have comes last.
+func sortAsCatalogue(files []string) {
+	order := map[string]int{}
+	for i, s := range scenarios.All() {
+		order[s.Name] = i
+	}
+	place := func(path string) int {
+		if i, ok := order[filepath.Base(filepath.Dir(path))]; ok {
+			return i
+		}
+		return len(order)
+	}
+	slices.SortStableFunc(files, func(a, b string) int {
+		return cmp.Or(strings.Compare(runDir(a), runDir(b)), cmp.Compare(place(a), place(b)))
+	})
 }

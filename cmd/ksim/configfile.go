@@ -28,8 +28,9 @@ type configFile struct {
 }
 
 type kafkaFile struct {
-	Brokers []string `yaml:"brokers"`
-	Prefix  string   `yaml:"prefix"` // of every topic that ksim makes there
+	Backend string   `yaml:"backend"` // as --kafka
+	Brokers []string `yaml:"brokers"` // make the backend external where nothing else says what it is
+	Prefix  string   `yaml:"prefix"`  // of every topic that ksim makes there
 	TLS     *tlsFile `yaml:"tls"`
 	SASL    struct {
 		Mechanism string `yaml:"mechanism"` // PLAIN, SCRAM-SHA-256, SCRAM-SHA-512

@@ -32,7 +32,7 @@ func TestRunOnAnExternalCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := filepath.Join(t.TempDir(), "run")
-	status, out, stderr := ksim("run", "--kafka", "external", "--config", config, "--scenario", "steady", "--out", dir)
+	status, out, stderr := ksim("run", "--config", config, "--scenario", "steady", "--out", dir)
 	if status != exitHeld {
 		t.Fatalf("exit status %d\n%s%s", status, out, stderr)
 	}

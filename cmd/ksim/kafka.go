@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
+	"strings"
 
 	"github.com/ksim-dev/ksim/harness"
 	"github.com/ksim-dev/ksim/harness/backend"
@@ -27,22 +30,49 @@ type kafkaSource struct {
 	prefix string        // of topics; "" for the default
 }
 
+// choose settles which backend it is, of the flag, the config file and the default.
+func (o *kafkaOptions) choose(given bool) error {
+	switch {
+	case given:
+	case o.file.Backend != "":
+		o.backend = o.file.Backend
+	case len(o.file.Brokers) > 0:
+		o.backend = "external"
+	}
+	if !slices.Contains([]string{"auto", "embedded", "containers", "external"}, o.backend) {
+		return fmt.Errorf("there is no backend %q; choose auto, embedded, containers or external", o.backend)
+	}
+	if o.backend == "external" {
+		return nil
+	}
+	if len(o.brokers) > 0 {
+		return fmt.Errorf("--brokers goes with --kafka external, not with --kafka %s", o.backend)
+	}
+	if len(o.file.Brokers) > 0 {
+		return fmt.Errorf("kafka.brokers in the config goes with --kafka external, not with --kafka %s", o.backend)
+	}
+	return nil
+}
+
 // open checks that Kafka can be had and, but for the embedded one, starts it.
-func (o *kafkaOptions) open(ctx context.Context, runID string) (*kafkaSource, error) {
+func (o *kafkaOptions) open(ctx context.Context, runID string, stderr io.Writer) (*kafkaSource, error) {
 	choice := o.backend
 	if choice == "auto" {
-		choice = "embedded"
-		if _, err := containers.Prepare(ctx, o.image); err == nil {
-			choice = "containers"
+		choice = "containers"
+		if _, err := containers.Prepare(ctx, o.image); err != nil {
+			if !o.embeddedInstead(err) {
+				return nil, err
+			}
+			choice = "embedded"
+			reason, _, _ := strings.Cut(err.Error(), ";") // what follows is what to do, which is being done
+			_, _ = fmt.Fprintf(stderr, "ksim: --kafka auto takes embedded: %s\n", strings.Join(strings.Fields(reason), " "))
 		}
-	}
-	if len(o.brokers) > 0 && choice != "external" {
-		return nil, fmt.Errorf("--brokers goes with --kafka external, not with --kafka %s", choice)
 	}
 	switch choice {
 	case "embedded":
 		return &kafkaSource{Provider: harness.Fresh(startEmbedded), label: "embedded (" + backend.EmbeddedVersion() + ")"}, nil
 	case "containers":
+		_, _ = fmt.Fprintln(stderr, "starting Kafka in a container")
 		k, err := containers.Start(ctx, containers.Config{Image: o.image, RunID: runID})
 		if err != nil {
 			return nil, err
@@ -60,6 +90,12 @@ func (o *kafkaOptions) open(ctx context.Context, runID string) (*kafkaSource, er
 		return shared(k, cfg.Prefix), nil
 	}
 	return nil, fmt.Errorf("there is no backend %q; choose auto, embedded, containers or external", o.backend)
+}
+
+// embeddedInstead tells whether err means that there are no containers to be
+// had here. An image that was asked for by name and is not there is a mistake.
+func (o *kafkaOptions) embeddedInstead(err error) bool {
+	return errors.Is(err, containers.ErrNoDocker) || o.image == "" && errors.Is(err, containers.ErrNoImage)
 }
 
 func startEmbedded(ctx context.Context) (backend.Kafka, error) {

@@ -13,26 +13,26 @@ import (
 	"github.com/ksim-dev/ksim/scenarios"
 )
 
-// catalogues are what `ksim list` can list: name and one line for each entry.
+// catalogues are what `ksim list` can list: the columns of each entry, the name first.
 var catalogues = []struct {
 	name    string
-	entries func() [][2]string
+	entries func() [][]string
 }{
-	{"scenarios", func() (rows [][2]string) {
+	{"scenarios", func() (rows [][]string) {
 		for _, s := range scenarios.All() {
-			rows = append(rows, [2]string{s.Name, s.Doc})
+			rows = append(rows, []string{s.Name, strings.Join(s.Tags, ","), s.Doc})
 		}
 		return rows
 	}},
-	{"checks", func() (rows [][2]string) {
+	{"checks", func() (rows [][]string) {
 		for _, c := range check.All() {
-			rows = append(rows, [2]string{c.Name, firstSentence(c.Doc)})
+			rows = append(rows, []string{c.Name, firstSentence(c.Doc)})
 		}
 		return rows
 	}},
-	{"faults", func() (rows [][2]string) {
+	{"faults", func() (rows [][]string) {
 		for _, f := range fault.All() {
-			rows = append(rows, [2]string{f.Name(), f.Doc()})
+			rows = append(rows, []string{f.Name(), f.Doc()})
 		}
 		return rows
 	}},
@@ -64,10 +64,10 @@ func listVerb() *cobra.Command {
 	}
 }
 
-func printRows(w io.Writer, rows [][2]string) error {
+func printRows(w io.Writer, rows [][]string) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, r := range rows {
-		if _, err := fmt.Fprintf(tw, "%s\t%s\n", r[0], r[1]); err != nil {
+		if _, err := fmt.Fprintln(tw, strings.Join(r, "\t")); err != nil {
 			return err
 		}
 	}

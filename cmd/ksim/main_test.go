@@ -27,7 +27,15 @@ func TestUsageErrorsNameWhatIsValid(t *testing.T) {
 	empty := t.TempDir()
 	full := t.TempDir()
 	config := filepath.Join(empty, "ksim.yaml")
-	for name, text := range map[string]string{config: "promises: {order: sideways}\nbatchh: {size: 3}\n", filepath.Join(full, "f"): "x"} {
+	theirs, other := filepath.Join(empty, "theirs.yaml"), filepath.Join(empty, "other.jsonl")
+	unfinished := t.TempDir()
+	if err := os.Mkdir(filepath.Join(unfinished, "scenarios"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		config: "promises: {order: sideways}\nbatchh: {size: 3}\n", filepath.Join(full, "f"): "x",
+		theirs: "kafka: {brokers: ['127.0.0.1:9']}\n", other: "{\"level\": \"info\"}\n",
+	} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -50,6 +58,19 @@ func TestUsageErrorsNameWhatIsValid(t *testing.T) {
 		{"full directory", []string{"run", "--out", full}, []string{full, "another --out"}},
 		{"no partitions", []string{"run", "--partitions", "0", "--out", filepath.Join(empty, "b")}, []string{"partitions is 0", "1 to 1024"}},
 		{"bad load", []string{"load", "--rate", "0", "--batch-sizes", "0"}, []string{"--rate is 0", "--batch-sizes has 0"}},
+		{"nothing after the dashes", []string{"run", "--"}, []string{"no command after --"}},
+		{"nothing after the dashes of load", []string{"load", "--"}, []string{"no command after --"}},
+		{"empty scenario", []string{"run", "--scenario", ""}, []string{"--scenario", "ksim list scenarios"}},
+		{"none side by side", []string{"run", "--parallel", "0"}, []string{"--parallel is 0"}},
+		{"negative side by side", []string{"run", "--parallel", "-1"}, []string{"--parallel is -1"}},
+		{"negative attempts", []string{"run", "--max-attempts", "-1"}, []string{"--max-attempts"}},
+		{"negative repeats", []string{"run", "--max-reprocessed", "-1"}, []string{"--max-reprocessed"}},
+		{"configured brokers without external", []string{"run", "--config", theirs, "--kafka", "embedded"}, []string{"kafka.brokers", "--kafka external"}},
+		{"batch size of load", []string{"load", "--batch-size", "3"}, []string{"--batch-sizes"}},
+		{"sizes of load", []string{"load", "--partitions", "0", "--out", filepath.Join(empty, "c")}, []string{"partitions is 0"}},
+		{"commits too often", []string{"load", "--commit-interval", "10us"}, []string{"--commit-interval"}},
+		{"not a history", []string{"check", other}, []string{"other.jsonl", "not a history"}},
+		{"unfinished run", []string{"report", unfinished}, []string{"ksim check " + unfinished}},
 		{"no history", []string{"check", filepath.Join(empty, "none.jsonl")}, []string{"none.jsonl"}},
 		{"no report", []string{"report", empty}, []string{"report.json"}},
 	} {
@@ -97,8 +118,14 @@ func TestRunCheckReport(t *testing.T) {
 			t.Errorf("the run left no %s: %v", f, err)
 		}
 	}
-	if status, out, _ := ksim("check", dir); status != exitHeld || !strings.Contains(out, "steady") {
+	if !strings.Contains(stderr, "1 scenario, on embedded") {
+		t.Errorf("the first line does not say what runs and where:\n%s", stderr)
+	}
+	if status, out, _ := ksim("check", dir); status != exitHeld || !strings.Contains(out, "steady") || !strings.Contains(out, "reference  ·  embedded") {
 		t.Errorf("check: exit status %d\n%s", status, out)
+	}
+	if status, out, _ := ksim("check", "-o", "json", dir); status != exitHeld || !strings.Contains(out, `"ksim_report": 1`) {
+		t.Errorf("check -o json: exit status %d\n%s", status, out)
 	}
 	if status, out, stderr := ksim("report", dir); status != exitHeld || !strings.Contains(out, "report.html") {
 		t.Errorf("report: exit status %d\n%s%s", status, out, stderr)
@@ -118,5 +145,32 @@ func truncate(t *testing.T, path string) {
 	}
 	if err := os.Truncate(path, info.Size()*2/3-1); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// What the flags do not say about Kafka, the config file does.
+func TestWhichKafka(t *testing.T) {
+	for _, c := range []struct {
+		flag, file string
+		brokers    []string
+		want       string
+	}{
+		{"", "", nil, "embedded"},
+		{"", "containers", nil, "containers"},
+		{"auto", "containers", nil, "auto"},
+		{"", "", []string{"a:1"}, "external"},
+		{"", "external", []string{"a:1"}, "external"},
+		{"external", "embedded", []string{"a:1"}, "external"},
+		{"embedded", "", []string{"a:1"}, ""},
+		{"", "embedded", []string{"a:1"}, ""},
+		{"", "pulsar", nil, ""},
+	} {
+		o := kafkaOptions{backend: "embedded", file: kafkaFile{Backend: c.file, Brokers: c.brokers}}
+		if c.flag != "" {
+			o.backend = c.flag
+		}
+		if err := o.choose(c.flag != ""); (err == nil) != (c.want != "") || err == nil && o.backend != c.want {
+			t.Errorf("%+v gives %q, %v", c, o.backend, err)
+		}
 	}
 }

@@ -33,7 +33,8 @@ type options struct {
 	maxReprocessed int
 }
 
-func (o *options) register(cmd *cobra.Command) {
+// register adds the flags; load has a flag of its own for batch sizes.
+func (o *options) register(cmd *cobra.Command, batchSize bool) {
 	d := harness.DefaultConfig()
 	f := cmd.Flags()
 	f.StringVar(&o.configFile, "config", "", "a ksim.yaml with kafka, subject, promises and sizes; flags override it")
@@ -43,7 +44,9 @@ func (o *options) register(cmd *cobra.Command) {
 	f.StringSliceVar(&o.kafka.brokers, "brokers", nil, "bootstrap servers for --kafka external; TLS and SASL come from --config, secrets from KSIM_SASL_USERNAME and KSIM_SASL_PASSWORD")
 	f.IntVar(&o.cfg.Members, "members", d.Members, "members of the group at the start")
 	f.Int32Var(&o.cfg.Partitions, "partitions", d.Partitions, "partitions of the topic")
-	f.IntVar(&o.cfg.BatchSize, "batch-size", d.BatchSize, "records in a batch, given to the subject as KSIM_BATCH_SIZE")
+	if batchSize {
+		f.IntVar(&o.cfg.BatchSize, "batch-size", d.BatchSize, "records in a batch, given to the subject as KSIM_BATCH_SIZE")
+	}
 	f.Int64Var(&o.cfg.Seed, "seed", d.Seed, "the same seed sends the same messages")
 	f.IntVar(&o.cfg.Size, "size", d.Size, "bytes of a message")
 	f.IntVar(&o.cfg.Keys, "keys", d.Keys, "distinct keys")
@@ -97,17 +100,21 @@ func (o *options) resolve(cmd *cobra.Command, command []string) (harness.Config,
 	if err := o.promise(cmd, file, &cfg); err != nil {
 		return harness.Config{}, err
 	}
-	cfg.Extra = merged(o.subjectEnv, map[string]string{"KSIM_ORDER": cfg.Promises.Order})
+	// The reference consumer is not a Process with an Env: Extra reaches both.
+	cfg.Extra = merged(file.Subject.Env, o.subjectEnv, map[string]string{"KSIM_ORDER": cfg.Promises.Order})
 	cfg.RunID = newRunID()
 	if cfg.Dir = o.out; cfg.Dir == "" {
 		cfg.Dir = filepath.Join("ksim-out", cfg.RunID)
 	}
 	o.kafka.file = file.Kafka
-	return cfg, nil
+	return cfg, o.kafka.choose(cmd.Flags().Changed("kafka"))
 }
 
 // promise lays the promises of the config file and of the flags over the defaults.
 func (o *options) promise(cmd *cobra.Command, file configFile, cfg *harness.Config) error {
+	if o.cfg.MaxAttempts < 0 || o.maxReprocessed < 0 {
+		return errors.New("--max-attempts and --max-reprocessed cannot be negative; 0 promises no bound")
+	}
 	file.Promises.apply(&cfg.Promises)
 	p := &cfg.Promises
 	for flag, set := range map[string]func(){

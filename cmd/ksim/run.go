@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/ksim-dev/ksim/harness"
 	"github.com/ksim-dev/ksim/harness/check"
@@ -28,6 +30,15 @@ func runVerb() *cobra.Command {
 			"Exit status: 0 held, 1 violated, 2 unknown, 3 a failure of the harness or of usage.",
 		Example: "  ksim run\n  ksim run -- python3 examples/python/careful.py\n  ksim run --kafka containers --scenario crash-mid-batch --scenario zombie -- ./my-consumer",
 		RunE: func(cmd *cobra.Command, command []string) error {
+			if err := checkCommand(cmd, command); err != nil {
+				return err
+			}
+			if cmd.Flags().Changed("scenario") && (len(names) == 0 || slices.Contains(names, "")) {
+				return errors.New("--scenario has an empty name: 'ksim list scenarios' lists the names; without the flag all of them run")
+			}
+			if cmd.Flags().Changed("parallel") && parallel < 1 {
+				return fmt.Errorf("--parallel is %d: choose 1 or more", parallel)
+			}
 			chosen, err := scenarios.Select(names)
 			if err != nil {
 				return err
@@ -39,7 +50,7 @@ func runVerb() *cobra.Command {
 			if parallel > 0 {
 				cfg.Parallel = parallel
 			}
-			j := job{cfg: cfg, scenarios: chosen, progress: newProgress(cmd.ErrOrStderr(), len(chosen))}
+			j := job{cfg: cfg, scenarios: chosen}
 			// The load shows what batches cost and give; a choice of
 			// scenarios asks for these and nothing else.
 			if !noLoad && len(names) == 0 {
@@ -48,7 +59,7 @@ func runVerb() *cobra.Command {
 			return j.run(cmd, &o)
 		},
 	}
-	o.register(cmd)
+	o.register(cmd, true)
 	cmd.Flags().StringSliceVar(&names, "scenario", nil, "run these scenarios only: names, or tags as tag:smoke ('ksim list scenarios')")
 	cmd.Flags().BoolVar(&noLoad, "no-load", false, "leave out the load measurement at the end")
 	cmd.Flags().IntVar(&parallel, "parallel", 0, "scenarios side by side (default 6)")
@@ -65,18 +76,28 @@ type job struct {
 
 // run does the work, writes the reports and prints the summary.
 func (j *job) run(cmd *cobra.Command, o *options) error {
-	ctx := cmd.Context()
-	kafka, err := o.kafka.open(ctx, j.cfg.RunID)
+	ctx, stderr := cmd.Context(), cmd.ErrOrStderr()
+	// What is wrong with the sizes is told before anything is started; there
+	// is no Kafka yet, and any stands for it.
+	probe := j.cfg
+	probe.Kafka = harness.Fresh(startEmbedded)
+	if err := probe.Validate(); err != nil {
+		return err
+	}
+	kafka, err := o.kafka.open(ctx, j.cfg.RunID, stderr)
 	if err != nil {
 		return err
 	}
-	j.cfg.Kafka, j.cfg.Progress = kafka, j.progress.ended
+	j.cfg.Kafka = kafka
 	if kafka.prefix != "" {
 		j.cfg.TopicPrefix = kafka.prefix
 	}
 	if err := makeRunDir(j.cfg.Dir); err != nil {
 		return errors.Join(err, kafka.Close())
 	}
+	j.progress = newProgress(stderr, len(j.scenarios))
+	j.cfg.Progress = j.progress.ended
+	j.progress.say("%s on %s", j.plan(), kafka.label)
 	result := harness.Run{
 		ID: j.cfg.RunID, Dir: j.cfg.Dir, Version: ksimVersion(), Command: append([]string{"ksim"}, commandLine(cmd)...), Subject: j.cfg.Subject.Name(),
 		Kafka: kafka.label, Seed: j.cfg.Seed, Started: time.Now(), Machine: thisMachine(),
@@ -84,16 +105,37 @@ func (j *job) run(cmd *cobra.Command, o *options) error {
 	}
 	err = j.measure(ctx, &result)
 	j.progress.close()
+	if ctx.Err() != nil {
+		err = nil // it says no more than that the run was interrupted, which status tells
+	}
 	err = errors.Join(err, kafka.Close())
 	result.Seconds = time.Since(result.Started).Seconds()
 	_, werr := reports.WriteAll(result)
-	if err = errors.Join(err, werr); err != nil {
+	err = errors.Join(err, werr)
+	// What was seen before a failure is worth as much as without one.
+	if err == nil || len(result.Scenarios)+len(result.Load) > 0 {
+		err = errors.Join(err, reports.Text(cmd.OutOrStdout(), result, useColour(cmd.OutOrStdout())))
+	}
+	if err != nil {
 		return err
 	}
-	if err := reports.Text(cmd.OutOrStdout(), result, useColour(cmd.OutOrStdout())); err != nil {
-		return err
+	return j.status(ctx, stderr, result)
+}
+
+// plan is what the job is about to do, for the first line of progress.
+func (j *job) plan() string {
+	var parts []string
+	switch n := len(j.scenarios); {
+	case n == 1:
+		parts = append(parts, "1 scenario")
+	case n > 1:
+		parts = append(parts, fmt.Sprintf("%d scenarios, %d side by side", n, min(n, j.cfg.Parallel)))
 	}
-	return j.status(ctx, result)
+	if j.load != nil {
+		n := len(j.load.batchSizes)
+		parts = append(parts, fmt.Sprintf("load at %d batch %s", n, map[bool]string{true: "size", false: "sizes"}[n == 1]))
+	}
+	return strings.Join(parts, ", then ") + ","
 }
 
 // measure runs the scenarios and then, alone on the machine, the load.
@@ -117,16 +159,18 @@ func (j *job) measure(ctx context.Context, result *harness.Run) error {
 }
 
 // status turns what came of it into the exit status.
-func (j *job) status(ctx context.Context, result harness.Run) error {
+func (j *job) status(ctx context.Context, stderr io.Writer, result harness.Run) error {
+	// First, because what is interrupted fails in ways that say nothing.
+	if ctx.Err() != nil {
+		_, _ = fmt.Fprintln(stderr, "ksim: interrupted: what was seen until then is in the report")
+		return verdict(check.Worse(result.Verdict(), check.Unknown))
+	}
 	if failed := result.Failed(); len(failed) > 0 {
 		var errs []error
 		for _, f := range failed {
 			errs = append(errs, fmt.Errorf("scenario %s: %w", f.Scenario, f.Err))
 		}
 		return errors.Join(errs...)
-	}
-	if ctx.Err() != nil {
-		return errors.New("interrupted: what was seen until then is in the report")
 	}
 	if len(result.Scenarios) == 0 {
 		for _, l := range result.Load {
@@ -137,14 +181,4 @@ func (j *job) status(ctx context.Context, result harness.Run) error {
 		return nil
 	}
 	return verdict(result.Verdict())
-}
-
-// commandLine is what was typed, for the report.
-func commandLine(cmd *cobra.Command) []string {
-	args := []string{cmd.Name()}
-	cmd.Flags().Visit(func(f *pflag.Flag) { args = append(args, "--"+f.Name+"="+f.Value.String()) })
-	if rest := cmd.Flags().Args(); len(rest) > 0 {
-		args = append(append(args, "--"), rest...)
-	}
-	return args
 }

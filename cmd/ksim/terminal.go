@@ -39,7 +39,7 @@ type progress struct {
 
 func newProgress(w io.Writer, scenarios int) *progress {
 	p := &progress{w: w}
-	if isTerminal(w) {
+	if scenarios > 0 && isTerminal(w) {
 		p.bars = mpb.New(mpb.WithOutput(w), mpb.WithWidth(40))
 		p.bar = p.bars.AddBar(int64(scenarios),
 			mpb.PrependDecorators(decor.CountersNoUnit("%d/%d scenarios")),

@@ -218,23 +218,17 @@ class Careful:
             if self.action.done() and self.action.result()[0] == effects.APPLIED:
                 self.done[self.current.partition()] = self.current.offset() + 1
         self.commit(gone)
-        self.leave(partitions)
+        self.forget(gone)
         log.info("revoked %s", sorted(gone))
 
     def lost(self, _, partitions):
         """Another member may have them by now: no commit."""
-        self.leave(partitions)
-        log.warning("lost %s", sorted(tp.partition for tp in partitions))
-
-    def leave(self, partitions):
         gone = {tp.partition for tp in partitions}
-        # A pause outlives the assignment: without this the partition would stand still if it came back.
-        self.consumer.resume([tp for tp in self.paused if tp.partition in gone])
-        self.paused = [tp for tp in self.paused if tp.partition not in gone]
         self.forget(gone)
+        log.warning("lost %s", sorted(gone))
 
     def forget(self, gone):
-        # A pause outlives a loss: a partition that comes back paused would never be read again.
+        # A pause outlives the assignment: a partition that comes back paused would never be read again.
         self.consumer.resume([tp for tp in self.paused if tp.partition in gone])
         self.paused = [tp for tp in self.paused if tp.partition not in gone]
         self.batch = collections.deque(msg for msg in self.batch if msg.partition() not in gone)

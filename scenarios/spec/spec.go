@@ -1,7 +1,7 @@
 // Package spec turns scenarios into Ginkgo specs, for this project's own suite
 // and for yours:
 //
-//	func TestMain(m *testing.M) { spec.Main(m, orders) }
+//	func TestMain(m *testing.M) { spec.Main(m, []subject.Func{orders}) }
 //	func TestOrders(t *testing.T) { gomega.RegisterFailHandler(ginkgo.Fail); ginkgo.RunSpecs(t, "orders") }
 //
 //	var orders = subject.Func{Label: "orders", Run: consume}
