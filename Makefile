@@ -2,10 +2,9 @@
 
 GO ?= go
 
-# Two packages at a time, four parallel tests in each: broker, tap and subjects are
-# processes of their own and want the second core too.
+# Two packages at a time: broker, tap and subjects are processes of their own and want the
+# second core too. No -parallel: Ginkgo suites refuse to run with it.
 TEST_P        ?= 2
-TEST_PARALLEL ?= 4
 TEST_TIMEOUT  ?= 15m
 PKG           ?= ./...
 ARGS          ?=
@@ -31,10 +30,10 @@ test: ## test everything under the race detector; what needs Docker runs where D
 	@if [ "$$KSIM_REQUIRE_CONTAINERS" = 1 ] && ! timeout 10 docker info >/dev/null 2>&1; then \
 		echo "KSIM_REQUIRE_CONTAINERS=1, but no Docker answers. On Debian, as root: make docker kafka-image" >&2; exit 1; fi
 	@$(GO) run ./internal/testsummary $(GO) test -json -race -count=1 \
-		-p $(TEST_P) -parallel $(TEST_PARALLEL) -timeout $(TEST_TIMEOUT) $(PKG)
+		-p $(TEST_P) -timeout $(TEST_TIMEOUT) $(PKG)
 
 race: ## repeat tests under the race detector to find rare failures: make race PKG=./harness/tap COUNT=50
-	$(GO) test -race -count=$(or $(COUNT),10) -p 1 -parallel $(TEST_PARALLEL) -failfast -timeout 60m $(PKG)
+	$(GO) test -race -count=$(or $(COUNT),10) -p 1 -failfast -timeout 60m $(PKG)
 
 lint: ## gofmt, go vet, golangci-lint (its first build takes over a minute)
 	@unformatted=$$(gofmt -l .); \
