@@ -24,6 +24,8 @@ type Config struct {
 	Rate       float64 // messages/s, open loop
 	Size       int     // bytes of a value
 	Keys       int
+	Zipf       float64 // exponent of the key distribution; 0 is uniform
+	Template   string  // of a value, see workload.Spec; "" is JSON with id, key, seq and ts
 	Seed       int64
 
 	Protocol        string // classic or consumer (KIP-848)
@@ -95,6 +97,9 @@ func (c Config) with(s Scenario) Config {
 	}
 	set(&c.Messages, s.Messages)
 	set(&c.Keys, s.Keys)
+	if s.Zipf > 0 {
+		c.Zipf = s.Zipf
+	}
 	set(&c.Members, s.Members)
 	if s.Partitions > 0 {
 		c.Partitions = s.Partitions

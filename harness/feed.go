@@ -29,10 +29,10 @@ const maxExtra = 20_000
 func newFeeder(p *workload.Producer, cfg Config, sc Scenario) (*feeder, error) {
 	spec := workload.Spec{
 		Messages: cfg.Messages, Partitions: cfg.Partitions, Keys: cfg.Keys, Distribution: "uniform",
-		Size: cfg.Size, Rate: cfg.Rate, Mix: sc.Mix, Seed: cfg.Seed, Compression: "none", Prefix: "m",
+		Size: cfg.Size, Template: cfg.Template, Rate: cfg.Rate, Mix: sc.Mix, Seed: cfg.Seed, Compression: "none", Prefix: "m",
 	}
-	if sc.Zipf > 0 {
-		spec.Distribution, spec.ZipfS = "zipf", sc.Zipf
+	if cfg.Zipf > 0 {
+		spec.Distribution, spec.ZipfS = "zipf", cfg.Zipf
 	}
 	planned, err := workload.Generate(spec)
 	if err != nil {

@@ -127,10 +127,14 @@ func (l *loadRun) play(ctx context.Context) error {
 
 // stream is the endless sequence of messages of a load run.
 func (l *loadRun) stream() (next func() (workload.Message, bool), done func(), err error) {
-	seq, err := workload.Spec{
-		Messages: 1 << 30, Partitions: l.cfg.Partitions, Keys: l.cfg.Keys, Distribution: "uniform", Size: l.cfg.Size,
+	spec := workload.Spec{
+		Messages: 1 << 30, Partitions: l.cfg.Partitions, Keys: l.cfg.Keys, Distribution: "uniform", Size: l.cfg.Size, Template: l.cfg.Template,
 		Rate: l.lc.Rate, Seed: l.cfg.Seed, Compression: "none", Prefix: "l",
-	}.Stream()
+	}
+	if l.cfg.Zipf > 0 {
+		spec.Distribution, spec.ZipfS = "zipf", l.cfg.Zipf
+	}
+	seq, err := spec.Stream()
 	if err != nil {
 		return nil, nil, err
 	}

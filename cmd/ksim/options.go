@@ -26,6 +26,7 @@ type options struct {
 	kafka      kafkaOptions
 	cfg        harness.Config
 	subjectEnv map[string]string
+	template   string // file
 	order      string
 	delivery   string
 	poison     string
@@ -50,6 +51,8 @@ func (o *options) register(cmd *cobra.Command, batchSize bool) {
 	f.Int64Var(&o.cfg.Seed, "seed", d.Seed, "the same seed sends the same messages")
 	f.IntVar(&o.cfg.Size, "size", d.Size, "bytes of a message")
 	f.IntVar(&o.cfg.Keys, "keys", d.Keys, "distinct keys")
+	f.Float64Var(&o.cfg.Zipf, "zipf", d.Zipf, "exponent of a zipf distribution of the keys, such as 0.99; 0 is uniform")
+	f.StringVar(&o.template, "template", "", "file with a text/template for messages, with .ID .Key .Seq .Time .Padding (default JSON with id, key, seq and ts)")
 	f.StringVar(&o.cfg.Protocol, "protocol", d.Protocol, "group protocol asked of the subject: classic or consumer (KIP-848)")
 	f.StringToStringVar(&o.subjectEnv, "env", nil, "more variables for the subject, as NAME=VALUE; {placeholders} are filled in")
 	f.StringVar(&o.order, "order", "", "promised order: partition, key or none (default partition)")
@@ -80,6 +83,7 @@ func (o *options) resolve(cmd *cobra.Command, command []string) (harness.Config,
 		"seed":       func() { cfg.Seed = flags.Seed },
 		"size":       func() { cfg.Size = flags.Size },
 		"keys":       func() { cfg.Keys = flags.Keys },
+		"zipf":       func() { cfg.Zipf = flags.Zipf },
 		"protocol":   func() { cfg.Protocol = flags.Protocol },
 	} {
 		if !cmd.Flags().Changed(name) {
@@ -87,6 +91,13 @@ func (o *options) resolve(cmd *cobra.Command, command []string) (harness.Config,
 		}
 		file.apply(name, &cfg)
 		set()
+	}
+	if o.template != "" {
+		text, err := os.ReadFile(o.template)
+		if err != nil {
+			return harness.Config{}, fmt.Errorf("read the template for messages: %w", err)
+		}
+		cfg.Template = string(text)
 	}
 	if len(command) == 0 {
 		command = file.Subject.Command
