@@ -115,9 +115,22 @@ func (l *Log) append(e Event) Event {
 	if l.err == nil {
 		l.err = l.enc.Encode(e)
 	}
+	if turningPoint(e.Kind) {
+		_ = l.flush() // kept in l.err
+	}
 	close(l.more)
 	l.more = make(chan struct{})
 	return e
+}
+
+// turningPoint tells of which events the file is brought up to date, so that a run
+// that is killed leaves a history up to what happened last, at no cost for the rest.
+func turningPoint(k Kind) bool {
+	switch k {
+	case Phase, FaultBegan, FaultEnded, MemberStarted, MemberStopping, MemberEnded:
+		return true
+	}
+	return false
 }
 
 // Events returns what has been appended after Seq since (0 for all). The

@@ -204,3 +204,19 @@ func TestNames(t *testing.T) {
 		t.Errorf("%s %s", a, b)
 	}
 }
+
+// A run that is killed leaves what had happened up to its last turning point.
+func TestTurningPointsReachTheFileAtOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "history.jsonl")
+	log, err := Create(path, Header{Scenario: "killed"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = log.Close() }()
+	log.Append(Event{Kind: Produced, Message: "m-1"})
+	log.Append(Event{Kind: FaultBegan, Fault: "crash"})
+	h, err := ReadFile(path)
+	if err != nil || len(h.Events) != 2 || h.Events[0].Message != "m-1" {
+		t.Fatalf("the file holds %+v (%v) while the run goes on, want both events", h.Events, err)
+	}
+}
