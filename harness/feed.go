@@ -26,20 +26,28 @@ type feeder struct {
 // maxExtra bounds the messages beyond the plan.
 const maxExtra = 20_000
 
-func newFeeder(p *workload.Producer, cfg Config, sc Scenario) (*feeder, error) {
+// workload is what the configuration says of messages: n of them, all healthy,
+// with ids that begin with prefix.
+func (c Config) workload(prefix string, n int) workload.Spec {
 	spec := workload.Spec{
-		Messages: cfg.Messages, Partitions: cfg.Partitions, Keys: cfg.Keys, Distribution: "uniform",
-		Size: cfg.Size, Template: cfg.Template, Rate: cfg.Rate, Mix: sc.Mix, Seed: cfg.Seed, Compression: "none", Prefix: "m",
+		Messages: n, Partitions: c.Partitions, Keys: c.Keys, Distribution: "uniform",
+		Size: c.Size, Template: c.Template, Rate: c.Rate, Seed: c.Seed, Compression: "none", Prefix: prefix,
 	}
-	if cfg.Zipf > 0 {
-		spec.Distribution, spec.ZipfS = "zipf", cfg.Zipf
+	if c.Zipf > 0 {
+		spec.Distribution, spec.ZipfS = "zipf", c.Zipf
 	}
+	return spec
+}
+
+func newFeeder(p *workload.Producer, cfg Config, sc Scenario) (*feeder, error) {
+	spec := cfg.workload("m", cfg.Messages)
+	spec.Mix = sc.Mix
 	planned, err := workload.Generate(spec)
 	if err != nil {
 		return nil, err
 	}
-	extra := spec
-	extra.Messages, extra.Mix, extra.Seed, extra.Prefix = maxExtra, workload.Mix{}, cfg.Seed+1, "x"
+	extra := cfg.workload("x", maxExtra)
+	extra.Seed = cfg.Seed + 1
 	more, err := extra.Stream()
 	if err != nil {
 		return nil, err

@@ -127,14 +127,7 @@ func (l *loadRun) play(ctx context.Context) error {
 
 // stream is the endless sequence of messages of a load run.
 func (l *loadRun) stream() (next func() (workload.Message, bool), done func(), err error) {
-	spec := workload.Spec{
-		Messages: 1 << 30, Partitions: l.cfg.Partitions, Keys: l.cfg.Keys, Distribution: "uniform", Size: l.cfg.Size, Template: l.cfg.Template,
-		Rate: l.lc.Rate, Seed: l.cfg.Seed, Compression: "none", Prefix: "l",
-	}
-	if l.cfg.Zipf > 0 {
-		spec.Distribution, spec.ZipfS = "zipf", l.cfg.Zipf
-	}
-	seq, err := spec.Stream()
+	seq, err := l.cfg.workload("l", 1<<30).Stream()
 	if err != nil {
 		return nil, nil, err
 	}

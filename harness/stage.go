@@ -73,7 +73,7 @@ func newStage(ctx context.Context, cfg Config, sc Scenario, kafka backend.Kafka,
 		return nil, err
 	}
 	s.tap = tap.New(tap.Config{Log: s.log, Dial: kafka.Dial, Seeds: kafka.Brokers(), Group: s.names.group})
-	if err := s.observe(ctx); err != nil {
+	if err := s.observe(); err != nil {
 		return nil, err
 	}
 	s.feed, err = newFeeder(&workload.Producer{Client: s.client, Log: s.log, Ledger: s.ledger, Topic: s.names.topic}, cfg, sc)

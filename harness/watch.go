@@ -12,7 +12,7 @@ import (
 const lagInterval = 250 * time.Millisecond
 
 // observe starts what watches the broker's side of the scenario.
-func (s *stage) observe(context.Context) error {
+func (s *stage) observe() error {
 	opts := s.kafka.ClientOpts()
 	var err error
 	s.dead, err = observe.NewDeadLetters(observe.DeadLettersConfig{Opts: opts, Log: s.log, Ledger: s.ledger, Topic: s.names.deadLetter})

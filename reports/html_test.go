@@ -333,7 +333,7 @@ func TestHeadlineOfHeldRun(t *testing.T) {
 	run := sampleRun(t, t.TempDir())
 	run.Scenarios = run.Scenarios[:2]
 	text, _ := render(t, run)
-	if reports.Verdict(run) != check.Held || !strings.Contains(text, "This consumer kept every promise that was checked, in all 2 scenarios.") {
+	if run.Verdict() != check.Held || !strings.Contains(text, "This consumer kept every promise that was checked, in all 2 scenarios.") {
 		t.Error("the headline does not say that it held")
 	}
 }

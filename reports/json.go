@@ -88,7 +88,7 @@ type checkV1 struct {
 func JSON(w io.Writer, run harness.Run) error {
 	doc := reportV1{
 		Format: Format, head: headOf(run),
-		Verdict: Verdict(run), HarnessErrors: len(run.Failed()),
+		Verdict: run.Verdict(), HarnessErrors: len(run.Failed()),
 		Scenarios: []scenarioV1{}, Load: []load.Result{},
 	}
 	for _, s := range run.Scenarios {

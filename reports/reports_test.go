@@ -197,11 +197,11 @@ func TestHarnessErrorIsNoVerdict(t *testing.T) {
 	run := sampleRun(t, t.TempDir())
 	run.Load = nil
 	run.Scenarios = []harness.Result{run.Scenarios[0], run.Scenarios[4]}
-	if v := reports.Verdict(run); v != check.Unknown {
+	if v := run.Verdict(); v != check.Unknown {
 		t.Errorf("verdict is %s", v)
 	}
 	run.Scenarios = run.Scenarios[1:]
-	if v := reports.Verdict(run); v != check.Unknown {
+	if v := run.Verdict(); v != check.Unknown {
 		t.Errorf("verdict of nothing but errors is %s", v)
 	}
 	var b bytes.Buffer

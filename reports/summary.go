@@ -56,20 +56,9 @@ func checkState(c check.Result) state {
 	return stateOf(c.Verdict)
 }
 
-// Verdict is the verdict of the whole run. It is Run.Verdict, except that a
-// run in which the harness failed somewhere is not held: what the failed
-// scenarios would have shown nobody knows.
-func Verdict(run harness.Run) check.Verdict {
-	v := run.Verdict()
-	if v == check.Held && len(run.Failed()) > 0 {
-		return check.Unknown
-	}
-	return v
-}
-
 // runState is the state of the whole run: violated over error over unknown.
 func runState(run harness.Run) state {
-	v := Verdict(run)
+	v := run.Verdict()
 	switch {
 	case len(run.Scenarios) == 0:
 		return stateNone
