@@ -31,6 +31,9 @@ func (s *session) clientOpts(ctx context.Context) []kgo.Opt {
 		kgo.FetchMaxPartitionBytes(cfg.FetchMaxPartitionBytes),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 	}
+	if cfg.Offsets != nil {
+		opts = append(opts, kgo.AdjustFetchOffsetsFn(s.stored))
+	}
 	switch cfg.Protocol {
 	case ProtocolConsumer:
 		// Without sticky or range first, kgo would silently use the classic protocol.

@@ -161,6 +161,10 @@ type Config struct {
 	// Reset is where a partition goes on when its offset is no longer in the log.
 	Reset Position
 
+	// Offsets is where positions are kept if not only in Kafka: with the effects, in
+	// a database, which makes their outcome exactly once. See package sqltx.
+	Offsets OffsetStore
+
 	// FetchMaxBytes and FetchMaxPartitionBytes bound what one fetch from one
 	// broker brings, in bytes, overall and of one partition.
 	FetchMaxBytes, FetchMaxPartitionBytes int32
@@ -205,6 +209,8 @@ func (c Config) Validate() error {
 	for _, topic := range c.Topics {
 		v.need(c.Poison.policy() != PoisonDeadLetter || c.deadLetterTopic(topic) != topic, "Poison.Topic: %s would be its own dead-letter topic", topic)
 	}
+
+	v.need(c.Offsets == nil || c.Order == OrderPartition, "Offsets: a store keeps one position for each partition, so Order must be %s, not %s", OrderPartition, c.Order)
 
 	v.atLeast("BatchSize", c.BatchSize, 1)
 	v.atLeast("Concurrency", c.Concurrency, 1)

@@ -3,6 +3,8 @@ package consumer
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,13 +23,14 @@ const (
 	HeaderDeliveryCount = "__dlq.errors.delivery.count"
 	HeaderMessage       = "__dlq.errors.message" // the error, 1 KiB at most
 
-	HeaderStage             = "ksim.dlq.stage" // where it failed: handler
+	HeaderStage             = "ksim.dlq.stage" // where it failed: handler, unless Annotate says otherwise
 	HeaderAttempts          = "ksim.dlq.attempts"
 	HeaderErrorType         = "ksim.dlq.error.type" // Go type of the innermost error
 	HeaderOriginalTimestamp = "ksim.dlq.original.timestamp"
 	HeaderFirstFailure      = "ksim.dlq.first.failure"
-	HeaderInstance          = "ksim.dlq.instance" // Config.InstanceID, else ClientID
-	HeaderCycles            = "ksim.dlq.cycles"   // how often it was dead-lettered, this time included
+	HeaderInstance          = "ksim.dlq.instance"  // Config.InstanceID, else ClientID
+	HeaderSchemaID          = "ksim.dlq.schema.id" // of the record's value, where it has one
+	HeaderCycles            = "ksim.dlq.cycles"    // how often it was dead-lettered, this time included
 )
 
 const maxMessage = 1024
@@ -56,7 +59,12 @@ func deadLetter(cfg *Config, e *entry, cause error, now time.Time) *kgo.Record {
 	if first.IsZero() {
 		first = now
 	}
+	notes := annotations(cause)
 	text := func(name, value string) {
+		if note, ok := notes[name]; ok {
+			value = note
+			delete(notes, name)
+		}
 		headers = append(headers, kgo.RecordHeader{Key: name, Value: []byte(value)})
 	}
 	number := func(name string, n int64) { text(name, strconv.FormatInt(n, 10)) }
@@ -73,7 +81,26 @@ func deadLetter(cfg *Config, e *entry, cause error, now time.Time) *kgo.Record {
 	number(HeaderFirstFailure, first.UnixMilli())
 	text(HeaderInstance, instance)
 	number(HeaderCycles, cycles)
+	for _, name := range slices.Sorted(maps.Keys(notes)) {
+		text(name, notes[name])
+	}
 	return &kgo.Record{Topic: cfg.deadLetterTopic(r.Topic), Key: r.Key, Value: r.Value, Headers: headers, Timestamp: now}
+}
+
+// annotations are the headers that an error asks for, the outermost first.
+func annotations(err error) map[string]string {
+	notes := make(map[string]string)
+	for err != nil {
+		var a *annotated
+		if !errors.As(err, &a) {
+			break
+		}
+		if _, ok := notes[a.header]; !ok {
+			notes[a.header] = clip(a.value, maxMessage)
+		}
+		err = a.err
+	}
+	return notes
 }
 
 // errorType is the type of the innermost error: what the wrappers wrap.

@@ -46,9 +46,10 @@
 //	Permanent(err)           do not try again: poison
 //	RetryAfter(err, d)       try again, after d at the earliest
 //	Unavailable(err)         try again for as long as it takes; no attempt is counted
+//	Fenced(err)              somebody else has the partition: drop it, and join again
 //	Fatal(err)               stop the consumer, without another commit
 //
-// The last four wrap any error, also one inside of FailedAt and Failed. If the
+// The last five wrap any error, also one inside of FailedAt and Failed. If the
 // handler's context was cancelled because the partition is going away or the
 // consumer is shutting down, what it did not report as done was abandoned, which
 // is no attempt. The end of Config.HandlerTimeout is one.

@@ -34,9 +34,11 @@ type owner interface {
 	commitSoon()
 	// memberOf tells whether this client is still the member it was.
 	memberOf(member string) bool
-	// stop ends Run gracefully, with err; abort without draining or committing.
+	// stop ends Run gracefully, with err; abort without draining or committing;
+	// rejoin ends the session like abort, and another one takes its place.
 	stop(err error)
 	abort(err error)
+	rejoin(err error)
 }
 
 // partition is one assignment of a partition: an epoch. It never comes back

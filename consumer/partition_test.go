@@ -29,6 +29,7 @@ func (o *fakeOwner) resume(topicPartition) { o.mu.Lock(); o.paused = false; o.mu
 func (o *fakeOwner) commitSoon()           {}
 func (o *fakeOwner) memberOf(string) bool  { return true }
 func (o *fakeOwner) stop(err error)        { o.mu.Lock(); o.stopped = err; o.mu.Unlock() }
+func (o *fakeOwner) rejoin(err error)      { o.abort(err) }
 func (o *fakeOwner) abort(err error)       { o.mu.Lock(); o.aborted = err; o.mu.Unlock() }
 
 func testConfig() Config {

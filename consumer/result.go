@@ -72,6 +72,20 @@ func RetryAfter(err error, d time.Duration) error { return wrap(err, &retryAfter
 // is counted, and it never becomes poison by it.
 func Unavailable(err error) error { return wrap(err, &unavailable{err}) }
 
+// Fenced says that somebody else has the partition by now, whatever the group
+// says here: a database that compares positions refused the work, or a downstream
+// system that knows its owner. Nothing of the batch is done or committed; all
+// partitions of this member are lost, and it joins again from scratch, so that it
+// goes on from where the others left off.
+func Fenced(err error) error { return wrap(err, &outdated{err}) }
+
+// Annotate sets a header of the dead letter that a record becomes if it fails
+// by err, such as [HeaderStage] or [HeaderSchemaID]. It says nothing about whether
+// it is tried again.
+func Annotate(err error, header, value string) error {
+	return wrap(err, &annotated{err, header, value})
+}
+
 func wrap(err, wrapped error) error {
 	if err == nil {
 		return nil
@@ -90,7 +104,12 @@ type (
 	permanent   struct{ err error }
 	fatal       struct{ err error }
 	unavailable struct{ err error }
-	retryAfter  struct {
+	outdated    struct{ err error }
+	annotated   struct {
+		err           error
+		header, value string
+	}
+	retryAfter struct {
 		err   error
 		after time.Duration
 	}
@@ -105,6 +124,10 @@ func (e *fatal) Error() string       { return e.err.Error() }
 func (e *fatal) Unwrap() error       { return e.err }
 func (e *unavailable) Error() string { return e.err.Error() }
 func (e *unavailable) Unwrap() error { return e.err }
+func (e *outdated) Error() string    { return e.err.Error() }
+func (e *outdated) Unwrap() error    { return e.err }
+func (e *annotated) Error() string   { return e.err.Error() }
+func (e *annotated) Unwrap() error   { return e.err }
 func (e *retryAfter) Error() string  { return e.err.Error() }
 func (e *retryAfter) Unwrap() error  { return e.err }
 
@@ -134,6 +157,8 @@ type verdict struct {
 	errs  []error // by record; nil where done
 	after time.Duration
 	fatal error
+	// fenced: the partition is somebody else's.
+	fenced error
 	// whole: the error was for the batch as a whole, so no record is to blame.
 	whole bool
 }
@@ -145,6 +170,10 @@ func read(err error, n int) verdict {
 	var f *fatal
 	if errors.As(err, &f) {
 		v.fatal = f.err
+	}
+	var o *outdated
+	if errors.As(err, &o) {
+		v.fenced = o.err
 	}
 	var at *failedAt
 	var some *failed

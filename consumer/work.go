@@ -26,8 +26,13 @@ func (e *engine) work(l *lane) {
 		r.poison = t.entries // it came back before its end could be settled
 	} else {
 		v := read(e.call(t), len(t.entries))
-		if v.fatal != nil {
+		switch {
+		case v.fatal != nil:
 			l.part.owner.abort(v.fatal)
+		case v.fenced != nil:
+			l.part.owner.rejoin(fmt.Errorf("%w: %w", errLost, v.fenced))
+		}
+		if v.fatal != nil || v.fenced != nil {
 			l.part.finish(t, rest{blocked: true})
 			return
 		}
@@ -111,6 +116,9 @@ func (e *engine) bury(t *task, p *entry) bool {
 		t.part.owner.stop(&PoisonError{r.Topic, r.Partition, r.Offset, p.attempts, cause})
 		return false
 	}
+	if e.cfg.Offsets != nil && !e.skip(t.part, r.Offset+1) {
+		return false
+	}
 	e.log.Error("poison", "topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "attempts", p.attempts, "policy", string(policy), "err", cause)
 	if hook := e.cfg.Hooks.OnPoison; hook != nil {
 		hook(r, p.attempts, cause, policy)
@@ -118,24 +126,50 @@ func (e *engine) bury(t *task, p *entry) bool {
 	return true
 }
 
-// deadLetter produces and waits for the acknowledgement, as often as the retry
-// policy allows.
-func (e *engine) deadLetter(part *partition, p *entry, cause error) error {
-	letter := deadLetter(e.cfg, p, cause, time.Now())
+// skip tells the store of positions that a record has ended without it.
+func (e *engine) skip(part *partition, next int64) bool {
+	err := e.persist(part.ctx, func() error {
+		err := e.cfg.Offsets.Skip(part.ctx, e.cfg.Group, part.topic, part.partition, next)
+		var o *outdated
+		if errors.As(err, &o) {
+			part.owner.rejoin(fmt.Errorf("%w: %w", errLost, err))
+			return nil // the epoch is fenced: what follows is ignored
+		}
+		return err
+	})
+	if err != nil && part.ctx.Err() == nil {
+		part.owner.stop(fmt.Errorf("consumer: the position of %s/%d could not be stored: %w", part.topic, part.partition, err))
+	}
+	return err == nil
+}
+
+// persist tries again as often as the retry policy allows.
+func (e *engine) persist(ctx context.Context, try func() error) error {
 	for n := 1; ; n++ {
-		err := e.letters.ProduceSync(part.ctx, letter).FirstErr()
-		if err == nil || part.ctx.Err() != nil || n >= e.cfg.Retry.Attempts {
+		err := try()
+		if err == nil || ctx.Err() != nil || n >= e.cfg.Retry.Attempts {
 			return err
 		}
 		wait := e.cfg.Retry.after(n, 0)
-		e.log.Warn("could not produce a dead letter, will try again", "dead_letter_topic", letter.Topic, "offset", p.rec.Offset, "wait", wait, "err", err)
+		e.log.Warn("will try again", "wait", wait, "err", err)
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
-		case <-part.ctx.Done():
+		case <-ctx.Done():
 			timer.Stop()
-			return context.Cause(part.ctx)
+			return context.Cause(ctx)
 		}
-		letter = deadLetter(e.cfg, p, cause, time.Now())
 	}
+}
+
+// deadLetter produces and waits for the acknowledgement, as often as the retry
+// policy allows.
+func (e *engine) deadLetter(part *partition, p *entry, cause error) error {
+	return e.persist(part.ctx, func() error {
+		letter := deadLetter(e.cfg, p, cause, time.Now())
+		if err := e.letters.ProduceSync(part.ctx, letter).FirstErr(); err != nil {
+			return fmt.Errorf("dead letter of %s/%d@%d to %s: %w", part.topic, part.partition, p.rec.Offset, letter.Topic, err)
+		}
+		return nil
+	})
 }

@@ -143,9 +143,7 @@ func (r response) err() error {
 	case r.status >= 200 && r.status < 300:
 		return nil
 	case r.status == http.StatusConflict:
-		// Fenced by the sink: another member has the partition. It is for the
-		// group to say so here too; until then, nothing is done.
-		return consumer.Unavailable(errors.New("the sink refused: the partition is not ours any more"))
+		return consumer.Fenced(errors.New("the sink refused: the partition is not ours any more"))
 	case r.status == http.StatusUnprocessableEntity, r.status == http.StatusBadRequest, r.status == http.StatusRequestEntityTooLarge:
 		return consumer.Permanent(fmt.Errorf("the sink answered %d: %s", r.status, clip(r.body)))
 	}
