@@ -55,21 +55,49 @@ func (s *session) clientOpts(ctx context.Context) []kgo.Opt {
 	if cfg.ClientID != "" {
 		opts = append(opts, kgo.ClientID(cfg.ClientID))
 	}
+	if s.e.tx != nil {
+		opts = append(opts, produceOpts()...)
+		opts = append(opts, kgo.ProducerBatchMaxBytesFn(cfg.maxBatchBytes),
+			kgo.TransactionalID(cfg.TransactionalID), kgo.TransactionTimeout(cfg.TransactionTimeout),
+			kgo.OnPartitionsCallbackBlocked(s.onBlocked))
+	}
 	return append(opts, cfg.ClientOpts...)
 }
 
-// letterOpts are the options of the producer of dead letters: acks=all and
+// produceOpts are for producing dead letters and outputs: acks=all and
 // idempotent, which are kgo's defaults; partition by key as Kafka does. It must
 // take whatever the broker let in, and what any client can read back.
+func produceOpts() []kgo.Opt {
+	return []kgo.Opt{
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.ProducerBatchMaxBytes(maxLetterBytes),
+		kgo.ProducerBatchCompression(kgo.GzipCompression(), kgo.NoCompression()),
+	}
+}
+
+// maxLetterBytes bounds a dead letter; the broker's own bound is the one that counts.
+const maxLetterBytes = 64 << 20
+
+// maxBatchBytes is what a batch of records to a topic may have in a transaction: a
+// dead letter may have as much as the broker takes, outputs share batches of Kafka's
+// default.
+func (c Config) maxBatchBytes(topic string) int32 {
+	for _, t := range c.Topics {
+		if c.deadLetterTopic(t) == topic {
+			return maxLetterBytes
+		}
+	}
+	return 1_000_012
+}
+
+// letterOpts are the options of the producer of dead letters.
 func letterOpts(cfg *Config, log *slog.Logger) []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(cfg.Brokers...),
 		kgo.WithLogger(kafkaLog{log}),
-		kgo.RequiredAcks(kgo.AllISRAcks()),
-		kgo.ProducerBatchMaxBytes(64 << 20),
-		kgo.ProducerBatchCompression(kgo.GzipCompression(), kgo.NoCompression()),
 		kgo.RecordDeliveryTimeout(cfg.Retry.Max + cfg.CommitTimeout),
 	}
+	opts = append(opts, produceOpts()...)
 	if cfg.ClientID != "" {
 		opts = append(opts, kgo.ClientID(cfg.ClientID))
 	}

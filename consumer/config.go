@@ -169,6 +169,15 @@ type Config struct {
 	// broker brings, in bytes, overall and of one partition.
 	FetchMaxBytes, FetchMaxPartitionBytes int32
 
+	// TransactionalID identifies this member to the transaction coordinator (see
+	// [NewTransactional]). It must be unique in the cluster, and stay the same over
+	// restarts: that is how a new process fences an old one that still runs.
+	TransactionalID string
+	// TransactionTimeout is how long the broker lets a transaction be open; the
+	// consumer aborts one by itself at four fifths of it. It must not be more than
+	// the broker's transaction.max.timeout.ms, 15 minutes by default.
+	TransactionTimeout time.Duration
+
 	// ClientOpts go to the Kafka clients, after the consumer's own options: TLS,
 	// SASL, hooks. They reach the dead-letter producer too, so no options of a
 	// consumer belong here.
@@ -187,7 +196,7 @@ func DefaultConfig() Config {
 		Retry:          Retry{Attempts: 5, Initial: 200 * time.Millisecond, Max: 10 * time.Second, Multiplier: 2, Jitter: 0.2},
 		SessionTimeout: 45 * time.Second, HeartbeatInterval: 3 * time.Second, RebalanceTimeout: time.Minute,
 		DrainTimeout: 30 * time.Second, HandlerTimeout: 30 * time.Second, StallTimeout: 5 * time.Minute,
-		ShutdownTimeout: 25 * time.Second, CommitTimeout: 5 * time.Second,
+		ShutdownTimeout: 25 * time.Second, CommitTimeout: 5 * time.Second, TransactionTimeout: time.Minute,
 		Start: Earliest, Reset: Earliest,
 		FetchMaxBytes: 16 << 20, FetchMaxPartitionBytes: 1 << 20,
 	}
@@ -234,6 +243,10 @@ func (c Config) Validate() error {
 	v.positive("RebalanceTimeout", c.RebalanceTimeout)
 	v.need(c.DrainTimeout < c.RebalanceTimeout, "DrainTimeout: %v is not less than RebalanceTimeout, %v: the group would throw this member out while it drains", c.DrainTimeout, c.RebalanceTimeout)
 	v.need(c.StallTimeout == 0 || c.StallTimeout > c.HandlerTimeout, "StallTimeout: %v is not more than HandlerTimeout, %v", c.StallTimeout, c.HandlerTimeout)
+	if c.TransactionalID != "" {
+		v.positive("TransactionTimeout", c.TransactionTimeout)
+		v.need(c.HandlerTimeout < c.TransactionTimeout*4/5, "HandlerTimeout: %v is not less than four fifths of TransactionTimeout, %v: the transaction would be aborted first", c.HandlerTimeout, c.TransactionTimeout)
+	}
 	if c.Protocol != ProtocolConsumer {
 		v.positive("SessionTimeout", c.SessionTimeout)
 		v.positive("HeartbeatInterval", c.HeartbeatInterval)

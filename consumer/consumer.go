@@ -15,23 +15,28 @@ import (
 // Consumer is one member of a consumer group. Make it with [New].
 type Consumer struct {
 	cfg     Config
-	handler Handler
+	handler Handler   // nil with [NewTransactional]
+	tx      TxHandler // nil with [New]
 	used    atomic.Bool
 }
 
 // New checks the configuration and returns a consumer. It connects to nothing
 // before [Consumer.Run].
 func New(cfg Config, handler Handler) (*Consumer, error) {
-	if err := cfg.Validate(); err != nil {
+	var v validation
+	v.need(cfg.TransactionalID == "", "TransactionalID: %q is set; make the consumer with NewTransactional", cfg.TransactionalID)
+	v.need(handler != nil, "New needs a handler")
+	if err := errors.Join(append(v, cfg.Validate())...); err != nil {
 		return nil, err
 	}
-	if handler == nil {
-		return nil, errors.New("consumer: New needs a handler")
-	}
+	return newConsumer(cfg, handler, nil), nil
+}
+
+func newConsumer(cfg Config, handler Handler, tx TxHandler) *Consumer {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	return &Consumer{cfg: cfg, handler: handler}, nil
+	return &Consumer{cfg: cfg, handler: handler, tx: tx}
 }
 
 // Run joins the group and consumes until ctx ends; then it stops taking
@@ -50,9 +55,9 @@ func (c *Consumer) Run(ctx context.Context) error {
 	if c.used.Swap(true) {
 		return errors.New("consumer: Run was called before; make another Consumer")
 	}
-	e := &engine{cfg: &c.cfg, handler: c.handler, log: c.cfg.Logger, running: make(map[topicPartition]<-chan struct{})}
+	e := &engine{cfg: &c.cfg, handler: c.handler, tx: c.tx, log: c.cfg.Logger, running: make(map[topicPartition]<-chan struct{})}
 	e.pool = newPool(c.cfg.Concurrency, e.work)
-	if c.cfg.Poison.policy() == PoisonDeadLetter {
+	if c.tx == nil && c.cfg.Poison.policy() == PoisonDeadLetter {
 		letters, err := kgo.NewClient(letterOpts(e.cfg, e.log)...)
 		if err != nil {
 			return fmt.Errorf("consumer: %w", err)
@@ -69,9 +74,10 @@ func (c *Consumer) Run(ctx context.Context) error {
 type engine struct {
 	cfg      *Config
 	handler  Handler
+	tx       TxHandler // in place of handler
 	log      *slog.Logger
 	pool     *pool
-	letters  *kgo.Client // nil unless poison is dead-lettered
+	letters  *kgo.Client // nil unless poison is dead-lettered outside of a transaction
 	attempts attemptLog
 
 	mu sync.Mutex

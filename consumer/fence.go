@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"maps"
 	"time"
 )
 
@@ -55,7 +56,7 @@ func (p *partition) seal() {
 		close(p.stopping)
 	}
 	p.state = fenced
-	p.log.save(p.topicPartition, &p.track, p.known)
+	p.log.save(p.topicPartition, &p.track, p.known, p.cfg.TransactionalID != "")
 	p.setPaused(false)
 	p.eachLane(func(l *lane) {
 		if l.timer != nil {
@@ -89,23 +90,26 @@ func loseAll(ctx context.Context, parts []*partition, cause error) {
 			p.fence(cause)
 		}
 	}
-	awaitIdle(ctx, parts)
+	awaitIdle(ctx, parts, lostGrace)
 	for _, p := range parts {
 		p.fence(cause)
 	}
-	awaitIdle(ctx, parts)
+	awaitIdle(ctx, parts, lostGrace)
 }
 
-func awaitIdle(ctx context.Context, parts []*partition) {
-	ctx, cancel := context.WithTimeout(ctx, lostGrace)
+// awaitIdle waits until no handler call of parts is running; false if some still
+// are after d.
+func awaitIdle(ctx context.Context, parts []*partition, d time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	for _, p := range parts {
 		select {
 		case <-p.idle:
 		case <-ctx.Done():
-			return
+			return false
 		}
 	}
+	return true
 }
 
 // drainAll drains partitions, until soft at the latest; then it cancels what
@@ -162,7 +166,7 @@ type snapshot struct {
 func (p *partition) snapshot() (snapshot, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.state == fenced || !p.track.passed || p.track.next <= p.committed {
+	if p.state == fenced || !p.track.passed || p.track.next <= p.committed || p.cfg.TransactionalID != "" {
 		return snapshot{}, false
 	}
 	return snapshot{p, p.track.next, p.track.epoch}, true
@@ -196,6 +200,18 @@ func (p *partition) answered(offset int64, ok bool) {
 	}
 	clear(p.held[len(left):])
 	p.held = left
+}
+
+// sealTransaction takes the end of a transaction: what is done is committed.
+func (p *partition) sealTransaction() (offset int64, moved bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	moved = p.track.passed && p.track.next > p.committed
+	if moved {
+		p.committed = p.track.next
+		maps.DeleteFunc(p.known, func(offset int64, _ trial) bool { return offset < p.committed })
+	}
+	return p.committed, moved
 }
 
 // clean tells whether all that is done was committed.

@@ -38,7 +38,8 @@ func (p *partition) judge(t *task, v verdict) ruling {
 			r.done = append(r.done, e)
 			continue
 		case fateFailed, fatePoison:
-			p.failed(e, v.errs[i])
+			e.count(v.errs[i])
+			p.remember(e)
 			if fate == fatePoison || e.attempts >= p.cfg.Retry.Attempts {
 				r.poison = append(r.poison, e)
 				continue
@@ -67,10 +68,16 @@ func (p *partition) judge(t *task, v verdict) ruling {
 	return r
 }
 
-func (p *partition) failed(e *entry, err error) {
-	e.attempts++
-	e.err = err
-	if e.failed.IsZero() {
-		e.failed = time.Now()
+// remember keeps the attempts at a record for the case that its transaction is
+// aborted after it was done.
+func (p *partition) remember(e *entry) {
+	if p.cfg.TransactionalID == "" {
+		return
 	}
+	if p.known == nil {
+		p.known = make(map[int64]trial)
+	}
+	tr := e.trial
+	tr.refused = p.known[e.rec.Offset].refused
+	p.known[e.rec.Offset] = tr
 }

@@ -39,6 +39,12 @@ type owner interface {
 	stop(err error)
 	abort(err error)
 	rejoin(err error)
+	// letter produces a dead letter and waits for its acknowledgement.
+	letter(ctx context.Context, r *kgo.Record) error
+	// emit produces the outputs of a record that is done, and settled tells that so many
+	// records are; both matter only in a transaction.
+	emit(p *partition, offset int64, outputs []*kgo.Record)
+	settled(n int)
 }
 
 // partition is one assignment of a partition: an epoch. It never comes back
@@ -66,7 +72,7 @@ type partition struct {
 	running   int // batches being handled
 	paused    bool
 	committed int64 // last offset that the broker took; 0 if none
-	known     map[int64]int
+	known     map[int64]trial
 	main      *lane // all records (OrderPartition), or those without an order
 	keys      map[string]*lane
 	retries   map[*lane]struct{}
@@ -134,7 +140,7 @@ func (p *partition) deliver(recs []*kgo.Record) error {
 		e := &entries[i]
 		e.rec = r
 		if p.known != nil {
-			e.attempts = p.known[r.Offset]
+			e.trial = p.known[r.Offset]
 		}
 		p.track.add(e)
 		l := p.laneOf(r)
@@ -262,6 +268,7 @@ type task struct {
 	lane     *lane
 	entries  []*entry
 	stopping <-chan struct{}
+	out      *Outbox // nil outside of a transaction
 }
 
 // take starts the next batch of a lane; nil if it may not start now.
@@ -313,6 +320,7 @@ func (p *partition) ack(t *task, done []*entry) {
 		moved = p.track.done(e) || moved
 	}
 	p.pending -= len(done)
+	defer p.owner.settled(len(done))
 	if t.lane.single > 0 {
 		t.lane.single = max(0, t.lane.single-len(done))
 	}

@@ -27,10 +27,14 @@ type fakeOwner struct {
 func (o *fakeOwner) pause(topicPartition)  { o.mu.Lock(); o.paused = true; o.pauses++; o.mu.Unlock() }
 func (o *fakeOwner) resume(topicPartition) { o.mu.Lock(); o.paused = false; o.mu.Unlock() }
 func (o *fakeOwner) commitSoon()           {}
-func (o *fakeOwner) memberOf(string) bool  { return true }
-func (o *fakeOwner) stop(err error)        { o.mu.Lock(); o.stopped = err; o.mu.Unlock() }
-func (o *fakeOwner) rejoin(err error)      { o.abort(err) }
-func (o *fakeOwner) abort(err error)       { o.mu.Lock(); o.aborted = err; o.mu.Unlock() }
+func (o *fakeOwner) settled(int)           {}
+
+func (o *fakeOwner) emit(*partition, int64, []*kgo.Record)     {}
+func (o *fakeOwner) letter(context.Context, *kgo.Record) error { return nil }
+func (o *fakeOwner) memberOf(string) bool                      { return true }
+func (o *fakeOwner) stop(err error)                            { o.mu.Lock(); o.stopped = err; o.mu.Unlock() }
+func (o *fakeOwner) rejoin(err error)                          { o.abort(err) }
+func (o *fakeOwner) abort(err error)                           { o.mu.Lock(); o.aborted = err; o.mu.Unlock() }
 
 func testConfig() Config {
 	cfg := DefaultConfig()

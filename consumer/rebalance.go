@@ -86,7 +86,7 @@ func (s *session) onRevoked(_ context.Context, _ *kgo.Client, revoked map[string
 	defer cancelLast()
 
 	drained := drainAll(soft, hard, parts, errRevoked)
-	err := s.commit.finish(last, parts)
+	err := s.commitAll(last, parts)
 	for _, p := range parts {
 		p.fence(errRevoked)
 	}

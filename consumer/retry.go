@@ -25,27 +25,28 @@ func (r Retry) after(n int, floor time.Duration) time.Duration {
 // by the records in flight of each partition at its last loss.
 type attemptLog struct {
 	mu    sync.Mutex
-	parts map[topicPartition]map[int64]int
+	parts map[topicPartition]map[int64]trial
 }
 
 // save replaces what is known of a partition by the records in t, and what was
-// known before of records not delivered since.
-func (a *attemptLog) save(tp topicPartition, t *tracker, before map[int64]int) {
-	var known map[int64]int
-	for offset, n := range before {
-		if t.newer(offset) {
+// known before of records not delivered since. In a transaction those before it
+// count as not delivered: it was aborted, or there are none.
+func (a *attemptLog) save(tp topicPartition, t *tracker, before map[int64]trial, transaction bool) {
+	var known map[int64]trial
+	for offset, tr := range before {
+		if transaction || t.newer(offset) {
 			if known == nil {
-				known = make(map[int64]int)
+				known = make(map[int64]trial)
 			}
-			known[offset] = n
+			known[offset] = tr
 		}
 	}
 	t.pending(func(e *entry) {
-		if e.attempts > 0 {
+		if e.attempts > known[e.rec.Offset].attempts {
 			if known == nil {
-				known = make(map[int64]int)
+				known = make(map[int64]trial)
 			}
-			known[e.rec.Offset] = e.attempts
+			known[e.rec.Offset] = e.trial
 		}
 	})
 	a.mu.Lock()
@@ -55,13 +56,13 @@ func (a *attemptLog) save(tp topicPartition, t *tracker, before map[int64]int) {
 		return
 	}
 	if a.parts == nil {
-		a.parts = make(map[topicPartition]map[int64]int)
+		a.parts = make(map[topicPartition]map[int64]trial)
 	}
 	a.parts[tp] = known
 }
 
 // take hands out what is known of a partition and forgets it.
-func (a *attemptLog) take(tp topicPartition) map[int64]int {
+func (a *attemptLog) take(tp topicPartition) map[int64]trial {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	known := a.parts[tp]

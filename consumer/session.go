@@ -31,7 +31,9 @@ func (e *rejoinError) Unwrap() error { return e.err }
 type session struct {
 	e      *engine
 	cl     *kgo.Client
-	commit *committer
+	commit *committer    // nil in a transactional session
+	txn    *transactor   // nil in any other
+	polled chan struct{} // closed when polling has ended
 
 	// life ends when the session must be over: it was aborted, or shutting down
 	// took too long.
@@ -48,11 +50,15 @@ type session struct {
 }
 
 func newSession(e *engine) *session {
-	s := &session{e: e, parts: make(map[topicPartition]*partition)}
+	s := &session{e: e, parts: make(map[topicPartition]*partition), polled: make(chan struct{})}
 	s.aborted, s.endAll = context.WithCancelCause(context.Background())
 	s.life, s.endLife = context.WithCancelCause(s.aborted)
 	s.stopped, s.endStop = context.WithCancelCause(s.aborted)
-	s.commit = newCommitter(s)
+	if e.tx != nil {
+		s.txn = newTransactor(s)
+	} else {
+		s.commit = newCommitter(s)
+	}
 	return s
 }
 
@@ -60,16 +66,16 @@ func newSession(e *engine) *session {
 func (s *session) run(ctx context.Context) error {
 	base, endBase := context.WithCancel(context.Background())
 	defer endBase()
-	cl, err := kgo.NewClient(s.clientOpts(base)...)
-	if err != nil {
+	if err := s.connect(base); err != nil {
 		return fmt.Errorf("consumer: %w", err)
 	}
-	s.cl = cl
 	quit, endQuit := context.WithCancel(s.stopped)
 	defer endQuit()
 	var loops sync.WaitGroup
 	loops.Go(func() { s.poll(quit) })
-	loops.Go(func() { s.commit.run(quit, s.life) })
+	if s.commit != nil {
+		loops.Go(func() { s.commit.run(quit, s.life) })
+	}
 	s.e.log.Info("joining", "group", s.e.cfg.Group, "topics", s.e.cfg.Topics, "protocol", string(s.e.cfg.Protocol))
 
 	select {
@@ -78,6 +84,9 @@ func (s *session) run(ctx context.Context) error {
 	}
 	deadline := time.Now().Add(s.e.cfg.ShutdownTimeout)
 	endQuit()
+	if s.txn != nil {
+		s.txn.finish(deadline)
+	}
 	result := s.finish(deadline)
 	s.close(deadline, endBase)
 	loops.Wait()
@@ -85,6 +94,15 @@ func (s *session) run(ctx context.Context) error {
 	s.endLife(errShutdown)
 	s.endAll(errShutdown)
 	return result
+}
+
+func (s *session) connect(ctx context.Context) (err error) {
+	if s.txn != nil {
+		s.cl, err = s.txn.connect(ctx)
+		return err
+	}
+	s.cl, err = kgo.NewClient(s.clientOpts(ctx)...)
+	return err
 }
 
 // finish drains, commits and fences what the session still has, and returns
@@ -102,7 +120,7 @@ func (s *session) finish(deadline time.Time) error {
 
 	parts := s.all()
 	drained := drainAll(soft, hard, parts, errShutdown)
-	err := s.commit.finish(last, parts)
+	err := s.commitAll(last, parts)
 	for _, p := range parts {
 		p.fence(errShutdown)
 	}
@@ -116,7 +134,7 @@ func (s *session) finish(deadline time.Time) error {
 		return context.Cause(s.aborted)
 	case context.Cause(s.stopped) != nil:
 		return context.Cause(s.stopped)
-	case !drained:
+	case !drained, s.txn != nil && s.txn.unfinished:
 		return fmt.Errorf("%w: handler calls were still running", ErrShutdownTimeout)
 	case err != nil && !clean:
 		return fmt.Errorf("%w: %w", ErrShutdownTimeout, err)
@@ -149,10 +167,15 @@ func (s *session) close(deadline time.Time, kill context.CancelFunc) {
 // poll delivers what the brokers send, until ctx ends. Rebalances are allowed
 // again as soon as it is queued, so slow work never holds one up.
 func (s *session) poll(ctx context.Context) {
+	defer close(s.polled)
 	for {
 		f := s.cl.PollRecords(ctx, s.e.cfg.MaxInFlight)
 		f.EachError(s.fetchError)
-		f.EachPartition(s.deliver)
+		if s.txn != nil {
+			s.txn.run(ctx, f)
+		} else {
+			f.EachPartition(s.deliver)
+		}
 		s.cl.AllowRebalance()
 		if ctx.Err() != nil || f.IsClientClosed() {
 			return
@@ -244,6 +267,32 @@ func (s *session) resume(tp topicPartition) {
 }
 
 func (s *session) commitSoon() { s.commit.soon() }
+
+// commitAll commits what parts have done. In a transactional session there is
+// nothing to do: what is not in a transaction is not done.
+func (s *session) commitAll(ctx context.Context, parts []*partition) error {
+	if s.commit == nil {
+		return nil
+	}
+	return s.commit.finish(ctx, parts)
+}
+
+func (s *session) letter(ctx context.Context, r *kgo.Record) error {
+	if s.txn != nil {
+		return s.txn.letter(ctx, r)
+	}
+	return s.e.letters.ProduceSync(ctx, r).FirstErr()
+}
+
+func (s *session) emit(p *partition, offset int64, outputs []*kgo.Record) {
+	s.txn.emit(p, offset, outputs)
+}
+
+func (s *session) settled(n int) {
+	if s.txn != nil {
+		s.txn.settled(n)
+	}
+}
 
 func (s *session) memberOf(member string) bool {
 	now, _ := s.cl.GroupMetadata()

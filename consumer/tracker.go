@@ -8,12 +8,26 @@ import (
 
 // entry is one delivered record until it is done.
 type entry struct {
-	rec      *kgo.Record
-	done     bool
-	attempts int       // handler calls that failed on it
+	rec   *kgo.Record
+	done  bool
+	alone bool // without an order: to be tried again on its own
+	trial
+}
+
+// trial is what is known of the attempts at a record that failed.
+type trial struct {
+	attempts int       // how many
 	failed   time.Time // when the first of them did
 	err      error     // of the last of them
-	alone    bool      // without an order: to be tried again on its own
+	refused  bool      // an output of it, or one of the same batch, was refused
+}
+
+func (t *trial) count(err error) {
+	t.attempts++
+	t.err = err
+	if t.failed.IsZero() {
+		t.failed = time.Now()
+	}
 }
 
 // tracker finds the offset of a partition that may be committed: the one after

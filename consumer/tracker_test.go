@@ -131,18 +131,18 @@ func TestAttemptsSurviveALoss(t *testing.T) {
 	tp := topicPartition{"t", 0}
 	var tr tracker
 	for o := range int64(4) {
-		e := &entry{rec: &kgo.Record{Offset: o}, attempts: int(o)}
+		e := &entry{rec: &kgo.Record{Offset: o}, trial: trial{attempts: int(o)}}
 		tr.add(e)
 		if o == 3 {
 			tr.done(e)
 		}
 	}
-	log.save(tp, &tr, nil)
+	log.save(tp, &tr, nil, false)
 	got := log.take(tp)
-	if len(got) != 2 || got[1] != 1 || got[2] != 2 {
+	if len(got) != 2 || got[1].attempts != 1 || got[2].attempts != 2 {
 		t.Fatalf("kept %v, want the attempts of 1 and 2", got)
 	}
-	log.save(tp, &tracker{}, got) // assigned and lost again before anything came
+	log.save(tp, &tracker{}, got, false) // assigned and lost again before anything came
 	if got = log.take(tp); len(got) != 2 {
 		t.Fatalf("kept %v over a second loss", got)
 	}

@@ -38,6 +38,7 @@ func (e *engine) work(l *lane) {
 		}
 		r = l.part.judge(t, v)
 	}
+	e.emit(t, r.done)
 	l.part.ack(t, r.done)
 	for _, p := range r.poison {
 		if !e.bury(t, p) {
@@ -81,7 +82,30 @@ func (e *engine) call(t *task) (err error) {
 			hook(BatchInfo{b.Topic, b.Partition, first, len(t.entries), time.Since(start), err})
 		}
 	}()
+	if e.tx != nil {
+		t.out = newOutbox(len(t.entries))
+		return e.tx(ctx, b, t.out)
+	}
 	return e.handler(ctx, b)
+}
+
+// emit produces the outputs of the records that are done, before they count as
+// done: the transaction ends when all do.
+func (e *engine) emit(t *task, done []*entry) {
+	outputs := t.out.take()
+	if len(outputs) == 0 {
+		return
+	}
+	next := 0 // done is in the order of the batch
+	for i, en := range t.entries {
+		if next == len(done) || done[next] != en {
+			continue
+		}
+		next++
+		if len(outputs[i]) > 0 {
+			t.part.owner.emit(t.part, en.rec.Offset, outputs[i])
+		}
+	}
 }
 
 func (e *engine) retrying(info RetryInfo) {
@@ -167,7 +191,7 @@ func (e *engine) persist(ctx context.Context, try func() error) error {
 func (e *engine) deadLetter(part *partition, p *entry, cause error) error {
 	return e.persist(part.ctx, func() error {
 		letter := deadLetter(e.cfg, p, cause, time.Now())
-		if err := e.letters.ProduceSync(part.ctx, letter).FirstErr(); err != nil {
+		if err := part.owner.letter(part.ctx, letter); err != nil {
 			return fmt.Errorf("dead letter of %s/%d@%d to %s: %w", part.topic, part.partition, p.rec.Offset, letter.Topic, err)
 		}
 		return nil

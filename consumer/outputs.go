@@ -1,0 +1,160 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// emit produces the outputs of a record. The answers come before the transaction
+// can be committed, since its end flushes.
+//
+// The broker refuses whole batches, with outputs of many records, and does not
+// say which it means. So a first refusal spoils the transaction and is nobody's
+// last attempt; while any of these records is not committed, outputs are produced
+// for one record at a time, and what is refused then is that record's doing.
+func (t *transactor) emit(p *partition, offset int64, outputs []*kgo.Record) {
+	x := t.now.Load()
+	careful := x != nil && x.careful
+	if careful {
+		t.one.Lock()
+		defer t.one.Unlock()
+	}
+	for _, answered := range t.produce(p, offset, outputs, careful) {
+		if !careful {
+			return
+		}
+		select {
+		case <-answered:
+		case <-p.ctx.Done():
+			return
+		}
+	}
+}
+
+// produce hands outputs to the client, and returns a channel for each that is
+// closed when it was answered.
+func (t *transactor) produce(p *partition, offset int64, outputs []*kgo.Record, careful bool) []chan struct{} {
+	t.enter.RLock()
+	defer t.enter.RUnlock()
+	x := t.now.Load()
+	if x == nil || p.ended() {
+		return nil // aborted meanwhile
+	}
+	answers := make([]chan struct{}, len(outputs))
+	for i, r := range outputs {
+		answers[i] = make(chan struct{})
+		t.s.cl.Produce(p.ctx, r, func(r *kgo.Record, err error) {
+			defer close(answers[i])
+			if err == nil || p.ended() {
+				return
+			}
+			err = fmt.Errorf("consumer: an output of %s/%d@%d was not produced to %s: %w", p.topic, p.partition, offset, r.Topic, err)
+			if !passing(err) {
+				p.blame(offset, err, careful)
+			}
+			x.fail(err)
+		})
+	}
+	return answers
+}
+
+// letter produces a dead letter in the transaction.
+func (t *transactor) letter(ctx context.Context, r *kgo.Record) error {
+	t.enter.RLock()
+	if t.now.Load() == nil || ctx.Err() != nil {
+		t.enter.RUnlock()
+		return errAborted
+	}
+	answered := make(chan error, 1)
+	t.s.cl.Produce(ctx, r, func(_ *kgo.Record, err error) { answered <- err })
+	t.enter.RUnlock()
+	select {
+	case err := <-answered:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// settled is told by epochs that are not fenced, under their mutex. So they
+// belong to the transaction that is under way, and enter, which is held while that
+// mutex is asked for, must not be asked for here.
+func (t *transactor) settled(n int) {
+	x := t.now.Load()
+	if x == nil {
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.left -= n; x.left == 0 {
+		close(x.done)
+	}
+}
+
+func (x *transaction) fail(err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.err == nil {
+		x.err = err
+		close(x.failed)
+	}
+}
+
+func (x *transaction) cause() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.err
+}
+
+// passing tells of errors that say nothing about the record that was produced.
+func passing(err error) bool {
+	var ke *kerr.Error
+	if errors.As(err, &ke) {
+		return ke.Retriable || errors.Is(err, kerr.InvalidProducerEpoch) || errors.Is(err, kerr.ProducerFenced) || errors.Is(err, kerr.TransactionAbortable)
+	}
+	return !errors.Is(err, kgo.ErrMaxBuffered)
+}
+
+// ended tells whether the epoch can produce no more.
+func (p *partition) ended() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.state == fenced
+}
+
+// suspects tells whether an output of a record that is not committed was refused.
+func (p *partition) suspects() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, tr := range p.known {
+		if tr.refused {
+			return true
+		}
+	}
+	return false
+}
+
+// blame counts a failed attempt at a record whose output the broker refused. The
+// record is done already, in a transaction that will be aborted; the attempt
+// counts when it comes again. It is the last one only if it is sure that the
+// refusal was for this record.
+func (p *partition) blame(offset int64, err error, sure bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.state == fenced {
+		return
+	}
+	if p.known == nil {
+		p.known = make(map[int64]trial)
+	}
+	tr := p.known[offset]
+	if sure || tr.attempts+2 <= p.cfg.Retry.Attempts {
+		tr.count(err)
+	}
+	tr.refused = true
+	p.known[offset] = tr
+}
