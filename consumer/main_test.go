@@ -5,9 +5,13 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/ksim-dev/ksim/harness/backend/containers"
+	"github.com/ksim-dev/ksim/harness/reexec"
 )
 
 func TestMain(m *testing.M) {
+	reexec.Main(crashMode(), containers.ReaperMode())
 	if exit, ok := runAsMember(); ok {
 		os.Exit(exit)
 	}

@@ -168,6 +168,9 @@ func (s *session) close(deadline time.Time, kill context.CancelFunc) {
 // again as soon as it is queued, so slow work never holds one up.
 func (s *session) poll(ctx context.Context) {
 	defer close(s.polled)
+	if s.txn != nil {
+		s.txn.claim(ctx)
+	}
 	for {
 		f := s.cl.PollRecords(ctx, s.e.cfg.MaxInFlight)
 		f.EachError(s.fetchError)

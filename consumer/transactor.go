@@ -72,6 +72,18 @@ func (t *transactor) connect(ctx context.Context) (*kgo.Client, error) {
 	return group.Client(), nil
 }
 
+// claim takes the transactional id over, before anything is consumed. The broker
+// then ends what an earlier life of this member has left open: until it has,
+// nobody can be told where the partitions of that transaction stand (KIP-447),
+// this member included, so it must not wait for the first record.
+func (t *transactor) claim(quit context.Context) {
+	ctx, cancel := context.WithTimeout(quit, t.s.e.cfg.TransactionTimeout)
+	defer cancel()
+	if _, _, err := t.s.cl.ProducerID(ctx); err != nil && quit.Err() == nil {
+		t.broken(err)
+	}
+}
+
 // run takes what a poll brought through one transaction.
 func (t *transactor) run(quit context.Context, f kgo.Fetches) {
 	if f.Empty() {
@@ -226,7 +238,7 @@ func (t *transactor) leave() {
 
 // broken: the client cannot be used any more (see kgo.GroupTransactSession.End).
 func (t *transactor) broken(err error) {
-	err = fmt.Errorf("consumer: the transaction could not be ended: %w", err)
+	err = fmt.Errorf("consumer: the transactional client has failed: %w", err)
 	switch {
 	case t.s.aborted.Err() != nil:
 	case errors.Is(err, kerr.TransactionalIDAuthorizationFailed), denied(err):
