@@ -30,9 +30,9 @@ func (s *session) clientOpts(ctx context.Context) []kgo.Opt {
 		kgo.FetchMaxBytes(cfg.FetchMaxBytes),
 		kgo.FetchMaxPartitionBytes(cfg.FetchMaxPartitionBytes),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-	}
-	if cfg.Offsets != nil {
-		opts = append(opts, kgo.AdjustFetchOffsetsFn(s.stored))
+		kgo.KeepControlRecords(), // handlers do not get them, but the watermark passes them
+		kgo.AdjustFetchOffsetsFn(s.begin),
+		kgo.WithHooks(pulse{&s.e.vitals}),
 	}
 	switch cfg.Protocol {
 	case ProtocolConsumer:

@@ -44,6 +44,7 @@ func (c *committer) run(quit, life context.Context) {
 	tick := time.NewTicker(cfg.CommitInterval)
 	defer tick.Stop()
 	for failures := 0; ; {
+		c.s.e.vitals.commitTurned()
 		select {
 		case <-quit.Done():
 			return
@@ -85,7 +86,12 @@ func (c *committer) finish(ctx context.Context, parts []*partition) error {
 }
 
 // flush commits what parts have done and is not committed, in one request.
-func (c *committer) flush(ctx context.Context, parts []*partition) error {
+func (c *committer) flush(ctx context.Context, parts []*partition) (err error) {
+	defer func() {
+		if !interim(err) {
+			c.s.e.vitals.commitEnded(err)
+		}
+	}()
 	select {
 	case c.sem <- struct{}{}:
 	case <-ctx.Done():
@@ -109,8 +115,14 @@ func (c *committer) flush(ctx context.Context, parts []*partition) error {
 	if len(snaps) == 0 {
 		return nil
 	}
+	took := c.s.e.vitals.commitSent()
 	resp, err := c.send(ctx, offsets, snaps)
-	return c.answered(snaps, resp, err)
+	waited := took()
+	err = c.answered(snaps, resp, err)
+	if hook := c.s.e.cfg.Hooks.OnCommitRequest; hook != nil && !unsent(err) {
+		hook(CommitInfo{Partitions: len(snaps), Duration: waited, Err: err})
+	}
+	return err
 }
 
 // answer is the error of each partition of a commit.
@@ -204,7 +216,7 @@ func (c *committer) answered(snaps []snapshot, a answer, err error) error {
 				perr = errNoAnswer
 			}
 		}
-		if hook := c.s.e.cfg.Hooks.OnCommit; hook != nil && !errors.Is(perr, errOutdated) && !errors.Is(perr, errHeldUp) {
+		if hook := c.s.e.cfg.Hooks.OnCommit; hook != nil && !unsent(perr) {
 			hook(s.part.topic, s.part.partition, s.offset, perr)
 		}
 		if perr != nil && errs == nil {
@@ -230,6 +242,9 @@ func (c *committer) answered(snaps []snapshot, a answer, err error) error {
 	}
 	return errs
 }
+
+// unsent tells of commits that never left.
+func unsent(err error) bool { return errors.Is(err, errOutdated) || errors.Is(err, errHeldUp) }
 
 // membership tells whether a refusal means that the group goes on without this
 // member. REBALANCE_IN_PROGRESS and STALE_MEMBER_EPOCH do not: the member is

@@ -155,6 +155,16 @@ type Config struct {
 	// through. It is tried again.
 	CommitTimeout time.Duration
 
+	// LagInterval is the time between questions to the brokers where the logs of
+	// owned partitions end, for [Consumer.Status] and its lag. Zero: never; the lag is
+	// then known only as far as fetches tell.
+	LagInterval time.Duration
+	// HealthTimeout is how long trouble may last before [Consumer.Health] tells:
+	// commits that fail, brokers that do not answer, a loop that does not turn. It
+	// should be longer than the heartbeat interval, the broker's with
+	// ProtocolConsumer.
+	HealthTimeout time.Duration
+
 	// Start is where a partition without a committed offset begins. With
 	// [Latest], records that come before the first commit can be missed.
 	Start Position
@@ -197,6 +207,7 @@ func DefaultConfig() Config {
 		SessionTimeout: 45 * time.Second, HeartbeatInterval: 3 * time.Second, RebalanceTimeout: time.Minute,
 		DrainTimeout: 30 * time.Second, HandlerTimeout: 30 * time.Second, StallTimeout: 5 * time.Minute,
 		ShutdownTimeout: 25 * time.Second, CommitTimeout: 5 * time.Second, TransactionTimeout: time.Minute,
+		LagInterval: 10 * time.Second, HealthTimeout: 30 * time.Second,
 		Start: Earliest, Reset: Earliest,
 		FetchMaxBytes: 16 << 20, FetchMaxPartitionBytes: 1 << 20,
 	}
@@ -236,6 +247,8 @@ func (c Config) Validate() error {
 	v.notNegative("BatchWait", c.BatchWait)
 	v.notNegative("HandlerTimeout", c.HandlerTimeout)
 	v.notNegative("StallTimeout", c.StallTimeout)
+	v.notNegative("LagInterval", c.LagInterval)
+	v.positive("HealthTimeout", c.HealthTimeout)
 	v.positive("CommitInterval", c.CommitInterval)
 	v.positive("CommitTimeout", c.CommitTimeout)
 	v.positive("DrainTimeout", c.DrainTimeout)

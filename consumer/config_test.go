@@ -47,6 +47,8 @@ func TestValidate(t *testing.T) {
 		"DrainTimeout":      func(c *Config) { c.DrainTimeout = c.RebalanceTimeout },
 		"HandlerTimeout":    func(c *Config) { c.HandlerTimeout = -1 },
 		"StallTimeout":      func(c *Config) { c.StallTimeout = c.HandlerTimeout },
+		"LagInterval":       func(c *Config) { c.LagInterval = -1 },
+		"HealthTimeout":     func(c *Config) { c.HealthTimeout = 0 },
 		"ShutdownTimeout":   func(c *Config) { c.ShutdownTimeout = 0 },
 		"FetchMaxBytes":     func(c *Config) { c.FetchMaxBytes = 0 },
 	} {

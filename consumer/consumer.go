@@ -14,10 +14,9 @@ import (
 
 // Consumer is one member of a consumer group. Make it with [New].
 type Consumer struct {
-	cfg     Config
-	handler Handler   // nil with [NewTransactional]
-	tx      TxHandler // nil with [New]
-	used    atomic.Bool
+	cfg  Config
+	used atomic.Bool
+	e    *engine
 }
 
 // New checks the configuration and returns a consumer. It connects to nothing
@@ -36,7 +35,9 @@ func newConsumer(cfg Config, handler Handler, tx TxHandler) *Consumer {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	return &Consumer{cfg: cfg, handler: handler, tx: tx}
+	c := &Consumer{cfg: cfg}
+	c.e = &engine{cfg: &c.cfg, handler: handler, tx: tx, log: c.cfg.Logger, running: make(map[topicPartition]<-chan struct{})}
+	return c
 }
 
 // Run joins the group and consumes until ctx ends; then it stops taking
@@ -51,13 +52,15 @@ func newConsumer(cfg Config, handler Handler, tx TxHandler) *Consumer {
 //
 // It gets over all else by itself: brokers that are away, rebalances, and being
 // thrown out of the group. Run may be called once.
-func (c *Consumer) Run(ctx context.Context) error {
+func (c *Consumer) Run(ctx context.Context) (err error) {
 	if c.used.Swap(true) {
 		return errors.New("consumer: Run was called before; make another Consumer")
 	}
-	e := &engine{cfg: &c.cfg, handler: c.handler, tx: c.tx, log: c.cfg.Logger, running: make(map[topicPartition]<-chan struct{})}
+	e := c.e
+	e.vitals.begin()
+	defer func() { e.vitals.end(err) }()
 	e.pool = newPool(c.cfg.Concurrency, e.work)
-	if c.tx == nil && c.cfg.Poison.policy() == PoisonDeadLetter {
+	if e.tx == nil && c.cfg.Poison.policy() == PoisonDeadLetter {
 		letters, err := kgo.NewClient(letterOpts(e.cfg, e.log)...)
 		if err != nil {
 			return fmt.Errorf("consumer: %w", err)
@@ -65,7 +68,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 		defer letters.Close()
 		e.letters = letters
 	}
-	err := e.run(ctx)
+	err = e.run(ctx)
 	e.await()
 	return err
 }
@@ -73,14 +76,16 @@ func (c *Consumer) Run(ctx context.Context) error {
 // engine is what one Run shares over its sessions.
 type engine struct {
 	cfg      *Config
-	handler  Handler
-	tx       TxHandler // in place of handler
+	handler  Handler   // nil with NewTransactional
+	tx       TxHandler // nil with New
 	log      *slog.Logger
 	pool     *pool
 	letters  *kgo.Client // nil unless poison is dead-lettered outside of a transaction
 	attempts attemptLog
+	vitals   vitals
 
-	mu sync.Mutex
+	mu   sync.Mutex
+	halt context.CancelCauseFunc // ends Run, whatever session is at work
 	// running tells for each partition when the last handler call of its newest
 	// epoch has returned.
 	running map[topicPartition]<-chan struct{}
@@ -89,9 +94,14 @@ type engine struct {
 // run runs session after session, until one ends for good.
 func (e *engine) run(ctx context.Context) error {
 	backoff := Retry{Initial: 100 * time.Millisecond, Max: 10 * time.Second, Multiplier: 2, Jitter: 0.2}
+	halted, release := e.halting()
+	defer release(nil)
 	for failures := 1; ; failures++ {
 		began := time.Now()
-		err := newSession(e).run(ctx)
+		s := newSession(e)
+		detach := context.AfterFunc(halted, func() { s.stop(context.Cause(halted)) })
+		err := s.run(ctx)
+		detach()
 		var again *rejoinError
 		if !errors.As(err, &again) {
 			return err
@@ -110,6 +120,9 @@ func (e *engine) run(ctx context.Context) error {
 		case <-ctx.Done():
 			timer.Stop()
 			return nil
+		case <-halted.Done():
+			timer.Stop()
+			return context.Cause(halted)
 		}
 	}
 }

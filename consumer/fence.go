@@ -19,14 +19,15 @@ func (p *partition) drain() {
 	p.checkDrained()
 }
 
+// checkDrained does not wait for what has stalled.
 func (p *partition) checkDrained() {
-	if p.running > 0 {
+	if p.running > p.stuck {
 		return
 	}
 	left := false
 	p.eachLane(func(l *lane) {
 		blocked := l.waiting && l.timer == nil
-		left = left || p.hole(l) && !blocked && !p.gated
+		left = left || p.hole(l) && !blocked && !l.stuck && !p.gated
 	})
 	if left {
 		return
@@ -187,6 +188,7 @@ func (p *partition) answered(offset int64, ok bool) {
 	defer p.mu.Unlock()
 	if ok {
 		p.committed = max(p.committed, offset)
+		p.place.committed = offset
 	}
 	left := p.held[:0]
 	for _, l := range p.held {
@@ -208,7 +210,7 @@ func (p *partition) sealTransaction() (offset int64, moved bool) {
 	defer p.mu.Unlock()
 	moved = p.track.passed && p.track.next > p.committed
 	if moved {
-		p.committed = p.track.next
+		p.committed, p.place.committed = p.track.next, p.track.next
 		maps.DeleteFunc(p.known, func(offset int64, _ trial) bool { return offset < p.committed })
 	}
 	return p.committed, moved

@@ -12,6 +12,7 @@ type lane struct {
 	items fifo
 
 	busy   bool // a batch of it is being handled (ordered lanes)
+	stuck  bool // and has stalled
 	queued bool // it is in the pool's queue
 	ahead  bool // it is in the partition's list of lanes too far ahead
 	// held: its next batch waits until a commit of this offset was answered.

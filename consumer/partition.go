@@ -68,8 +68,10 @@ type partition struct {
 	state     partState
 	gated     bool // an earlier epoch still has a handler call running
 	track     tracker
+	place     place
 	pending   int // delivered and not done
 	running   int // batches being handled
+	stuck     int // of them, those that have stalled
 	paused    bool
 	committed int64 // last offset that the broker took; 0 if none
 	known     map[int64]trial
@@ -87,6 +89,7 @@ func newPartition(tp topicPartition, member string, cfg *Config, o owner, p *poo
 		ctx: ctx, cancel: cancel,
 		stopping: make(chan struct{}), drained: make(chan struct{}), idle: make(chan struct{}),
 		known:   log.take(tp),
+		place:   newPlace(),
 		keys:    make(map[string]*lane),
 		retries: make(map[*lane]struct{}),
 	}
@@ -134,11 +137,21 @@ func (p *partition) deliver(recs []*kgo.Record) error {
 		return errRewound
 	}
 	now := time.Now()
+	if p.place.begin == Unknown {
+		p.place.begin = recs[0].Offset
+	}
 	entries := make([]entry, len(recs))
 	var touched []*lane
 	for i, r := range recs {
 		e := &entries[i]
-		e.rec = r
+		e.rec, e.came = r, now
+		if r.Attrs.IsControl() {
+			// The end of a transaction. Passing it lets the commit, and so the lag,
+			// reach the end of the log.
+			p.track.pass(e)
+			continue
+		}
+		p.pending++
 		if p.known != nil {
 			e.trial = p.known[r.Offset]
 		}
@@ -150,7 +163,6 @@ func (p *partition) deliver(recs []*kgo.Record) error {
 		}
 		l.items.push(e)
 	}
-	p.pending += len(recs)
 	for _, l := range touched {
 		p.ready(l)
 	}
@@ -269,6 +281,8 @@ type task struct {
 	entries  []*entry
 	stopping <-chan struct{}
 	out      *Outbox // nil outside of a transaction
+
+	over, stuck bool // it has ended; it has stalled
 }
 
 // take starts the next batch of a lane; nil if it may not start now.
@@ -348,7 +362,7 @@ func (p *partition) ack(t *task, done []*entry) {
 func (p *partition) finish(t *task, r rest) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.running--
+	p.settled(t)
 	if p.state == fenced {
 		if p.running == 0 {
 			close(p.idle)

@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -11,10 +12,11 @@ import (
 // onAssigned runs at the start of every generation, with the partitions that
 // are new to this member, if any.
 func (s *session) onAssigned(_ context.Context, cl *kgo.Client, added map[string][]int32) {
-	member, _ := cl.GroupMetadata()
+	defer s.e.vitals.callbacks()()
+	member, gen := cl.GroupMetadata()
 	s.mu.Lock()
 	known := s.member
-	s.member = member
+	s.member, s.gen = member, gen
 	var suspect []*partition
 	for tp, p := range s.parts {
 		if known != "" && known != member && !slices.Contains(added[tp.topic], tp.partition) {
@@ -27,7 +29,6 @@ func (s *session) onAssigned(_ context.Context, cl *kgo.Client, added map[string
 		// What it believes to have kept may have been with others meanwhile, and
 		// further than its own position.
 		s.rejoin(fmt.Errorf("consumer: member %s is now %s: %w", known, member, errLost))
-		s.tellLost(suspect, errLost)
 		return
 	}
 	for topic, partitions := range added {
@@ -38,6 +39,11 @@ func (s *session) onAssigned(_ context.Context, cl *kgo.Client, added map[string
 		if hook := s.e.cfg.Hooks.OnAssign; hook != nil {
 			hook(topic, partitions)
 		}
+	}
+	s.lag.soon()
+	info := RebalanceInfo{Member: member, Generation: gen, Assigned: count(added), Owned: len(s.all()), Duration: s.e.vitals.joined()}
+	if hook := s.e.cfg.Hooks.OnRebalance; hook != nil {
+		hook(info)
 	}
 }
 
@@ -66,7 +72,9 @@ func (s *session) assign(tp topicPartition, member string) *partition {
 // replace ends an epoch whose position went back, and starts the next.
 func (s *session) replace(p *partition, cause error) *partition {
 	p.fence(cause)
-	return s.assign(p.topicPartition, p.member)
+	next := s.assign(p.topicPartition, p.member)
+	next.inherit(p)
+	return next
 }
 
 // onRevoked gives partitions up: it waits for what is in flight, commits, and
@@ -77,6 +85,8 @@ func (s *session) onRevoked(_ context.Context, _ *kgo.Client, revoked map[string
 	if len(parts) == 0 {
 		return
 	}
+	defer s.e.vitals.callbacks()()
+	s.e.vitals.rebalancing()
 	total := s.e.cfg.DrainTimeout
 	soft, cancelSoft := context.WithTimeout(s.life, total*8/10)
 	defer cancelSoft()
@@ -90,7 +100,7 @@ func (s *session) onRevoked(_ context.Context, _ *kgo.Client, revoked map[string
 	for _, p := range parts {
 		p.fence(errRevoked)
 	}
-	s.drop(parts)
+	parts = s.drop(parts)
 	clean := true
 	for _, p := range parts {
 		clean = clean && p.clean()
@@ -111,10 +121,20 @@ func (s *session) onRevoked(_ context.Context, _ *kgo.Client, revoked map[string
 
 // onLost fences partitions that are somebody else's by now; it never commits.
 func (s *session) onLost(_ context.Context, _ *kgo.Client, lost map[string][]int32) {
+	defer s.e.vitals.callbacks()()
+	s.e.vitals.lost(errLost)
 	parts := s.pick(lost)
 	loseAll(s.life, parts, errLost)
-	s.drop(parts)
-	s.tellLost(parts, errLost)
+	s.tellLost(s.drop(parts), errLost)
+}
+
+// tellRest tells that all is lost which a session still has that is to be
+// followed by another one: it may not give it up in order any more.
+func (s *session) tellRest() {
+	var again *rejoinError
+	if cause := context.Cause(s.aborted); errors.As(cause, &again) {
+		s.tellLost(s.drop(s.all()), cause)
+	}
 }
 
 func (s *session) tellLost(parts []*partition, err error) {
@@ -140,15 +160,27 @@ func (s *session) pick(of map[string][]int32) []*partition {
 	return out
 }
 
-// drop forgets epochs, unless a newer one of the same partition has come.
-func (s *session) drop(parts []*partition) {
+// drop forgets epochs, unless a newer one of the same partition has come, and
+// returns those that it did forget.
+func (s *session) drop(parts []*partition) []*partition {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var dropped []*partition
 	for _, p := range parts {
 		if s.parts[p.topicPartition] == p {
 			delete(s.parts, p.topicPartition)
+			dropped = append(dropped, p)
 		}
 	}
+	return dropped
+}
+
+func count(partitions map[string][]int32) int {
+	n := 0
+	for _, of := range partitions {
+		n += len(of)
+	}
+	return n
 }
 
 func byTopic(parts []*partition) map[string][]int32 {

@@ -34,6 +34,7 @@ type session struct {
 	commit *committer    // nil in a transactional session
 	txn    *transactor   // nil in any other
 	polled chan struct{} // closed when polling has ended
+	lag    *lagLoop
 
 	// life ends when the session must be over: it was aborted, or shutting down
 	// took too long.
@@ -46,6 +47,7 @@ type session struct {
 
 	mu     sync.Mutex
 	member string
+	gen    int32
 	parts  map[topicPartition]*partition
 }
 
@@ -59,6 +61,7 @@ func newSession(e *engine) *session {
 	} else {
 		s.commit = newCommitter(s)
 	}
+	s.lag = newLagLoop(s)
 	return s
 }
 
@@ -72,7 +75,10 @@ func (s *session) run(ctx context.Context) error {
 	quit, endQuit := context.WithCancel(s.stopped)
 	defer endQuit()
 	var loops sync.WaitGroup
+	s.e.vitals.enter(s)
+	defer s.e.vitals.exit()
 	loops.Go(func() { s.poll(quit) })
+	loops.Go(func() { s.lag.run(quit) })
 	if s.commit != nil {
 		loops.Go(func() { s.commit.run(quit, s.life) })
 	}
@@ -83,11 +89,13 @@ func (s *session) run(ctx context.Context) error {
 	case <-s.stopped.Done():
 	}
 	deadline := time.Now().Add(s.e.cfg.ShutdownTimeout)
+	s.e.vitals.leaving(context.Cause(s.stopped))
 	endQuit()
 	if s.txn != nil {
 		s.txn.finish(deadline)
 	}
 	result := s.finish(deadline)
+	s.tellRest()
 	s.close(deadline, endBase)
 	loops.Wait()
 	s.fenceAll(errShutdown)
@@ -165,14 +173,19 @@ func (s *session) close(deadline time.Time, kill context.CancelFunc) {
 }
 
 // poll delivers what the brokers send, until ctx ends. Rebalances are allowed
-// again as soon as it is queued, so slow work never holds one up.
+// again as soon as it is queued, so slow work never holds one up. It turns even
+// if nothing comes, to show that it can.
 func (s *session) poll(ctx context.Context) {
 	defer close(s.polled)
 	if s.txn != nil {
 		s.txn.claim(ctx)
 	}
+	turn := min(time.Second, s.e.cfg.HealthTimeout/4)
 	for {
-		f := s.cl.PollRecords(ctx, s.e.cfg.MaxInFlight)
+		s.e.vitals.pollTurned()
+		wait, cancel := context.WithTimeout(ctx, turn)
+		f := s.cl.PollRecords(wait, s.e.cfg.MaxInFlight)
+		cancel()
 		f.EachError(s.fetchError)
 		if s.txn != nil {
 			s.txn.run(ctx, f)
@@ -187,13 +200,16 @@ func (s *session) poll(ctx context.Context) {
 }
 
 func (s *session) deliver(f kgo.FetchTopicPartition) {
-	if len(f.Records) == 0 {
-		return
-	}
 	tp := topicPartition{f.Topic, f.Partition}
 	s.mu.Lock()
 	p := s.parts[tp]
 	s.mu.Unlock()
+	if p != nil {
+		p.raiseEnd(f.LastStableOffset)
+	}
+	if len(f.Records) == 0 {
+		return
+	}
 	if p == nil {
 		// Dropping records would lose them, since the position has moved on.
 		s.rejoin(fmt.Errorf("consumer: records of %s/%d came, which is not assigned", tp.topic, tp.partition))
@@ -215,6 +231,7 @@ func (s *session) fetchError(topic string, partition int32, err error) {
 	var tooLarge *kgo.ErrDecompressTooLarge
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, kgo.ErrClientClosed):
+	case topic == "" && errors.Is(err, context.DeadlineExceeded): // nothing came in this turn
 	case errors.As(err, &group) && errors.Is(err, kerr.FencedInstanceID):
 		s.abort(fmt.Errorf("consumer: another member has taken the instance id %q: %w", s.e.cfg.InstanceID, err))
 	case denied(err), errors.As(err, &tooLarge):
@@ -235,6 +252,12 @@ func (s *session) all() []*partition {
 		out = append(out, p)
 	}
 	return out
+}
+
+func (s *session) identity() (member string, generation int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.member, s.gen
 }
 
 func (s *session) fenceAll(cause error) {

@@ -10,7 +10,8 @@ import (
 type entry struct {
 	rec   *kgo.Record
 	done  bool
-	alone bool // without an order: to be tried again on its own
+	alone bool      // without an order: to be tried again on its own
+	came  time.Time // when it was delivered
 	trial
 }
 
@@ -74,6 +75,18 @@ func (t *tracker) newer(offset int64) bool { return !t.any || offset > t.last }
 func (t *tracker) done(e *entry) bool {
 	e.done = true
 	t.high = max(t.high, e.rec.Offset+1)
+	return t.advance()
+}
+
+// pass takes a delivered record that no handler sees, a control record: it is
+// done from the start. It tells whether the watermark has moved.
+func (t *tracker) pass(e *entry) bool {
+	e.done = true
+	t.add(e)
+	return t.advance()
+}
+
+func (t *tracker) advance() bool {
 	moved := false
 	for t.count > 0 && t.ring[t.head].done {
 		r := t.ring[t.head].rec
@@ -83,6 +96,14 @@ func (t *tracker) done(e *entry) bool {
 		t.next, t.epoch, t.passed, moved = r.Offset+1, r.LeaderEpoch, true, true
 	}
 	return moved
+}
+
+// first is the oldest record that is not done; nil if there is none.
+func (t *tracker) first() *entry {
+	if t.count == 0 {
+		return nil
+	}
+	return t.ring[t.head]
 }
 
 // oldest is the offset of the oldest record that is not done.

@@ -96,11 +96,15 @@ func (t *transactor) run(quit context.Context, f kgo.Fetches) {
 	f.EachPartition(func(p kgo.FetchTopicPartition) {
 		if len(p.Records) > 0 {
 			x.first[topicPartition{p.Topic, p.Partition}] = p.Records[0].Offset
-			x.left += len(p.Records)
+			for _, r := range p.Records {
+				if !r.Attrs.IsControl() { // what has ended others' transactions is done already
+					x.left++
+				}
+			}
 		}
 	})
 	if x.left == 0 {
-		return
+		close(x.done)
 	}
 	if err := t.group.Begin(); err != nil {
 		t.s.rejoin(fmt.Errorf("consumer: cannot begin a transaction: %w", err))
@@ -137,6 +141,8 @@ func (t *transactor) await(quit context.Context, x *transaction) error {
 	cfg := t.s.e.cfg
 	overdue := time.NewTimer(cfg.TransactionTimeout * 4 / 5)
 	defer overdue.Stop()
+	turn := time.NewTicker(cfg.HealthTimeout / 4)
+	defer turn.Stop()
 	quitting, wants := quit.Done(), t.wants
 	var shutdown, drained <-chan time.Time
 	for {
@@ -151,6 +157,8 @@ func (t *transactor) await(quit context.Context, x *transaction) error {
 			return context.Cause(t.s.stopped)
 		case <-overdue.C:
 			return errOverdue
+		case <-turn.C:
+			t.s.e.vitals.pollTurned() // it is this that the poll loop has to do
 		case <-quitting:
 			quitting = nil
 			timer := time.NewTimer(cfg.ShutdownTimeout * 5 / 10)
@@ -188,7 +196,16 @@ func (t *transactor) commit(x *transaction) error {
 	defer cancel()
 	parts := t.s.all()
 	defer t.letRebalance()()
+	took := t.s.e.vitals.commitSent()
 	committed, err := t.group.End(ctx, kgo.TryCommit)
+	info := CommitInfo{Partitions: len(x.first), Duration: took(), Err: err}
+	if err == nil && !committed {
+		info.Err = errAborted
+	}
+	t.s.e.vitals.commitEnded(info.Err)
+	if hook := t.s.e.cfg.Hooks.OnCommitRequest; hook != nil {
+		hook(info)
+	}
 	switch {
 	case committed && err == nil:
 		t.told(parts)

@@ -66,12 +66,7 @@ func (e *engine) call(t *task) (err error) {
 		b.Records[i] = en.rec
 	}
 	first := b.Records[0].Offset
-	if e.cfg.StallTimeout > 0 {
-		watch := time.AfterFunc(e.cfg.StallTimeout, func() {
-			t.part.owner.stop(fmt.Errorf("%w: %s/%d@%d, %d records, for more than %v", ErrStalled, b.Topic, b.Partition, first, len(t.entries), e.cfg.StallTimeout))
-		})
-		defer watch.Stop()
-	}
+	defer e.watch(t)()
 	start := time.Now()
 	defer func() {
 		if p := recover(); p != nil {

@@ -1,0 +1,140 @@
+package consumer
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// calls are the handler calls that run, of all sessions and epochs: one of a
+// partition that was lost long ago still holds a worker.
+type calls struct {
+	mu      sync.Mutex
+	running map[*call]struct{}
+}
+
+// call is one handler call.
+type call struct {
+	at      RecordID // its first record
+	records int
+	began   time.Time
+	stalled bool // guarded by calls.mu
+}
+
+func (c *calls) status(now time.Time) CallStatus {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := CallStatus{Running: len(c.running)}
+	var stalled time.Duration
+	for one := range c.running {
+		age := now.Sub(one.began)
+		s.Oldest = max(s.Oldest, age)
+		if !one.stalled {
+			continue
+		}
+		if s.Stalled++; age > stalled {
+			stalled, s.StalledAt = age, one.at
+		}
+	}
+	return s
+}
+
+// stall marks a call, unless it has just returned.
+func (c *calls) stall(one *call) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, running := c.running[one]
+	one.stalled = running
+	return running
+}
+
+// watch notes a handler call and starts its watchdog. What it returns ends both.
+func (e *engine) watch(t *task) (end func()) {
+	r := t.entries[0].rec
+	one := &call{at: RecordID{t.part.topic, t.part.partition, r.Offset}, records: len(t.entries), began: time.Now()}
+	c := &e.vitals.calls
+	c.mu.Lock()
+	if c.running == nil {
+		c.running = make(map[*call]struct{})
+	}
+	c.running[one] = struct{}{}
+	c.mu.Unlock()
+	var dog *time.Timer
+	if e.cfg.StallTimeout > 0 {
+		dog = time.AfterFunc(e.cfg.StallTimeout, func() { e.stalled(t, one) })
+	}
+	return func() {
+		if dog != nil {
+			dog.Stop()
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.running, one)
+	}
+}
+
+// stalled ends the consumer, since a handler call has run for too long. Nothing
+// can end its goroutine, so nobody waits for it: what else is in flight drains and
+// is committed, its own partition up to its batch, and the group is left.
+//
+// It ends the session at work now, which need not be the one that the batch is of:
+// a partition may have been lost and have come back, and would wait here for ever
+// for the call of its earlier epoch.
+func (e *engine) stalled(t *task, one *call) {
+	if !e.vitals.calls.stall(one) {
+		return
+	}
+	t.part.stall(t)
+	err := fmt.Errorf("%w: %s/%d@%d, %d records, for more than %v", ErrStalled, one.at.Topic, one.at.Partition, one.at.Offset, one.records, e.cfg.StallTimeout)
+	e.log.Error("a handler call has stalled, the consumer stops", "topic", one.at.Topic, "partition", one.at.Partition, "offset", one.at.Offset, "records", one.records, "stall_timeout", e.cfg.StallTimeout)
+	if hook := e.cfg.Hooks.OnStall; hook != nil {
+		hook(StallInfo{Topic: one.at.Topic, Partition: one.at.Partition, FirstOffset: one.at.Offset, Records: one.records, Running: time.Since(one.began)})
+	}
+	t.part.owner.stop(err)
+	e.stopRun(err)
+}
+
+// halting returns a context that stopRun ends.
+func (e *engine) halting() (context.Context, context.CancelCauseFunc) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.halt = cancel
+	return ctx, cancel
+}
+
+// stopRun ends Run gracefully, with err, whatever session is at work.
+func (e *engine) stopRun(err error) {
+	e.mu.Lock()
+	halt := e.halt
+	e.mu.Unlock()
+	if halt != nil {
+		halt(err)
+	}
+}
+
+// stall marks a batch that nobody waits for any more.
+func (p *partition) stall(t *task) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if t.over {
+		return
+	}
+	t.stuck = true
+	p.stuck++
+	t.lane.stuck = t.lane.ordered()
+	if p.state == draining {
+		p.checkDrained()
+	}
+}
+
+// settled: a batch has ended, and if it had stalled, is no longer stuck.
+func (p *partition) settled(t *task) {
+	p.running--
+	t.over = true
+	if t.stuck {
+		p.stuck--
+		t.lane.stuck = false
+	}
+}
