@@ -25,6 +25,9 @@ type committer struct {
 	wake chan struct{}
 }
 
+// maxCommitPause is how long the loop waits after commits that failed, at most.
+const maxCommitPause = 5 * time.Second
+
 func newCommitter(s *session) *committer {
 	return &committer{s: s, sem: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
 }
@@ -56,7 +59,7 @@ func (c *committer) run(quit, life context.Context) {
 			continue
 		}
 		failures++
-		pause := time.NewTimer(Retry{Initial: 50 * time.Millisecond, Max: 5 * time.Second, Multiplier: 2, Jitter: 0.2}.after(failures, 0))
+		pause := time.NewTimer(Retry{Initial: 50 * time.Millisecond, Max: maxCommitPause, Multiplier: 2, Jitter: 0.2}.after(failures, 0))
 		select {
 		case <-quit.Done():
 			pause.Stop()

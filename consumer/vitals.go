@@ -107,6 +107,9 @@ func (v *vitals) joined() time.Duration {
 		took = time.Since(v.moving)
 	}
 	v.moving = time.Time{}
+	if errors.Is(v.failure, errHeldUp) { // that was the rebalance's fault
+		v.failing, v.failure = time.Time{}, nil
+	}
 	return took
 }
 
