@@ -137,8 +137,12 @@ func (e *engine) succeed(tp topicPartition, idle <-chan struct{}) <-chan struct{
 	return earlier
 }
 
-// await gives handler calls that were cancelled a moment to return.
+// await gives handler calls that were cancelled a moment to return, unless all
+// that is left has stalled.
 func (e *engine) await() {
+	if s := e.vitals.calls.status(time.Now()); s.Running > 0 && s.Running == s.Stalled {
+		return
+	}
 	timer := time.NewTimer(e.cfg.ShutdownTimeout / 10)
 	defer timer.Stop()
 	select {

@@ -53,18 +53,22 @@ func (s *session) assign(tp topicPartition, member string) *partition {
 	p := newPartition(tp, member, s.e.cfg, s, s.e.pool, &s.e.attempts)
 	s.mu.Lock()
 	old := s.parts[tp]
-	s.parts[tp] = p
 	s.mu.Unlock()
 	if old != nil {
 		old.fence(errLost)
 	}
+	// Before anybody can fence it: a fenced epoch that is not gated is idle, and the
+	// one after it would start beside the handler call that this one waits for.
+	if earlier := s.e.succeed(tp, p.idle); earlier != nil {
+		p.gate(earlier)
+	}
+	s.mu.Lock()
+	s.parts[tp] = p
+	s.mu.Unlock()
 	if s.aborted.Err() != nil {
 		p.fence(context.Cause(s.aborted))
 	} else if s.life.Err() != nil {
 		p.fence(errShutdown)
-	}
-	if earlier := s.e.succeed(tp, p.idle); earlier != nil {
-		p.gate(earlier)
 	}
 	return p
 }

@@ -287,3 +287,30 @@ func TestJoinHooks(t *testing.T) {
 		}
 	}
 }
+
+// An assignment that comes while the session ends is fenced at once. It must still
+// make the next epoch wait for a handler call from before it.
+func TestAssignedAtTheEndOfASession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := testConfig()
+		_, e, _ := testPartition(&cfg, nil)
+		tp := topicPartition{"t", 0}
+		earlier := make(chan struct{})
+		e.succeed(tp, earlier)
+		s := newSession(e)
+		s.endLife(errShutdown)
+		p := s.assign(tp, "m")
+		synctest.Wait()
+		select {
+		case <-p.idle:
+			t.Fatal("the next epoch would not wait")
+		default:
+		}
+		if _, ok := p.status(time.Now()); ok {
+			t.Error("it is not fenced")
+		}
+		close(earlier)
+		synctest.Wait()
+		<-p.idle
+	})
+}
