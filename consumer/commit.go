@@ -160,6 +160,7 @@ func (c *committer) send(ctx context.Context, offsets map[string]map[int32]kgo.E
 		if !settled.CompareAndSwap(false, true) {
 			return errHeldUp
 		}
+		annotate(req, snaps)
 		return nil
 	}
 	type end struct {
@@ -182,6 +183,24 @@ func (c *committer) send(ctx context.Context, offsets map[string]map[int32]kgo.E
 		return e.answer, e.err
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
+	}
+}
+
+// annotate puts the notes of attempts into a request, where kgo would have the
+// member id.
+func annotate(req *kmsg.OffsetCommitRequest, snaps []snapshot) {
+	notes := make(map[topicPartition]*string, len(snaps))
+	for i := range snaps {
+		if snaps[i].note != "" {
+			notes[snaps[i].part.topicPartition] = &snaps[i].note
+		}
+	}
+	for _, t := range req.Topics {
+		for i := range t.Partitions {
+			if note, ok := notes[topicPartition{t.Topic, t.Partitions[i].Partition}]; ok {
+				t.Partitions[i].Metadata = note
+			}
+		}
 	}
 }
 
@@ -241,7 +260,7 @@ func (c *committer) answered(snaps []snapshot, a answer, err error) error {
 	}
 	for _, s := range snaps {
 		perr, ok := a[s.part.topicPartition]
-		s.part.answered(s.offset, err == nil && ok && perr == nil)
+		s.part.answered(s, err == nil && ok && perr == nil)
 	}
 	return errs
 }

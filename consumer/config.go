@@ -82,8 +82,8 @@ type Poison struct {
 // retry holds up only the records that must not overtake it (see [Order]).
 type Retry struct {
 	// Attempts is how often a record is given to the handler at most, the first
-	// time included. It is kept over a rebalance that brings the record back to
-	// this process; other processes count anew.
+	// time included. The count goes with the partition to its next owner, as far as
+	// it was committed.
 	Attempts int
 	// Initial is the wait before the second attempt; it grows by Multiplier
 	// with each further one, up to Max.

@@ -19,8 +19,9 @@
 // While it waits to be tried again, a record holds up only its own partition
 // ([OrderPartition]), its own key ([OrderKey]), or nothing ([Unordered]).
 //
-// Attempts are bounded by [Retry]. The count is kept while the partition stays
-// with this process, or comes back to it; another process counts anew.
+// Attempts are bounded by [Retry]. The count goes with the partition to its next
+// owner, in the metadata of the committed offset; a crash can only forget what
+// was not committed yet.
 //
 // One owner. When a partition is revoked, the consumer lets handlers finish (see
 // [Stopping]), fills the gaps below what is done, commits, and fences, within

@@ -159,18 +159,25 @@ func awaitAll(ctx context.Context, parts []*partition) bool {
 // snapshot is what a commit says of one epoch.
 type snapshot struct {
 	part   *partition
-	offset int64 // next to handle
-	epoch  int32 // leader epoch of the record before
+	offset int64  // next to handle
+	epoch  int32  // leader epoch of the record before
+	note   string // of attempts
 }
 
-// snapshot returns what is to be committed, if anything.
+// snapshot returns what is to be committed, if anything: a position, or attempts
+// at records above it that the group does not know of yet.
 func (p *partition) snapshot() (snapshot, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.state == fenced || !p.track.passed || p.track.next <= p.committed || p.cfg.TransactionalID != "" {
+	if p.state == fenced || p.cfg.TransactionalID != "" {
 		return snapshot{}, false
 	}
-	return snapshot{p, p.track.next, p.track.epoch}, true
+	s := snapshot{p, p.track.next, p.track.epoch, p.note()}
+	if !p.track.passed {
+		s.offset, s.epoch = p.place.begin, -1
+	}
+	moved := p.track.passed && p.track.next > p.committed
+	return s, moved || s.note != p.noted && s.offset >= 0
 }
 
 // current tells whether a commit that is about to leave as this member may
@@ -183,10 +190,12 @@ func (p *partition) current(member string) bool {
 
 // answered takes the end of a commit of offset: lanes that were held for it go
 // on, whether the broker took it or it will be tried again.
-func (p *partition) answered(offset int64, ok bool) {
+func (p *partition) answered(s snapshot, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	offset := s.offset
 	if ok {
+		p.noted = s.note
 		p.committed = max(p.committed, offset)
 		p.place.committed = offset
 	}

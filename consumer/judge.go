@@ -38,6 +38,9 @@ func (p *partition) judge(t *task, v verdict) ruling {
 			r.done = append(r.done, e)
 			continue
 		case fateFailed, fatePoison:
+			if e.attempts == 0 {
+				p.failures++
+			}
 			e.count(v.errs[i])
 			p.remember(e)
 			if fate == fatePoison || e.attempts >= p.cfg.Retry.Attempts {

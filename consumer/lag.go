@@ -184,6 +184,7 @@ func (s *session) begin(ctx context.Context, offsets map[string]map[int32]kgo.Of
 			broker[topicPartition{topic, partition}] = max(o.EpochOffset().Offset, Unknown)
 		}
 	}
+	s.learnAttempts(ctx, offsets)
 	if s.e.cfg.Offsets != nil {
 		var err error
 		if offsets, err = s.stored(ctx, offsets); err != nil {

@@ -73,9 +73,11 @@ type partition struct {
 	running   int // batches being handled
 	stuck     int // of them, those that have stalled
 	paused    bool
-	committed int64 // last offset that the broker took; 0 if none
-	known     map[int64]trial
-	main      *lane // all records (OrderPartition), or those without an order
+	committed int64           // last offset that the broker took; 0 if none
+	known     map[int64]trial // attempts at records before they were delivered
+	failures  int             // records delivered and not done at which attempts failed
+	noted     string          // what the committed offset says of attempts
+	main      *lane           // all records (OrderPartition), or those without an order
 	keys      map[string]*lane
 	retries   map[*lane]struct{}
 	held      []*lane // wait for a commit
@@ -154,6 +156,9 @@ func (p *partition) deliver(recs []*kgo.Record) error {
 		p.pending++
 		if p.known != nil {
 			e.trial = p.known[r.Offset]
+			if e.attempts > 0 {
+				p.failures++
+			}
 		}
 		p.track.add(e)
 		l := p.laneOf(r)
@@ -331,6 +336,9 @@ func (p *partition) ack(t *task, done []*entry) {
 	}
 	moved := false
 	for _, e := range done {
+		if e.attempts > 0 {
+			p.failures--
+		}
 		moved = p.track.done(e) || moved
 	}
 	p.pending -= len(done)

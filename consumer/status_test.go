@@ -74,7 +74,7 @@ func TestLagAgainstModel(t *testing.T) {
 			case 1, 2:
 				if snap, ok := p.snapshot(); ok {
 					taken := rapid.Bool().Draw(rt, "taken")
-					p.answered(snap.offset, taken)
+					p.answered(snap, taken)
 					if taken {
 						committed = snap.offset
 					}
@@ -92,7 +92,7 @@ func TestLagAgainstModel(t *testing.T) {
 			look()
 		}
 		if snap, ok := p.snapshot(); ok { // all is quiet now
-			p.answered(snap.offset, true)
+			p.answered(snap, true)
 			committed = snap.offset
 		}
 		if processed == Unknown || committed == Unknown {

@@ -1,0 +1,153 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Attempts go to the next owner of a partition in the metadata of the committed
+// offset, so that a rebalance, or a crash some time after the attempt, does not start the
+// count anew:
+//
+//	ksim-attempts/1 118:3 121:1
+//
+// are 3 failed attempts at the record at offset 118 and one at 121. It is advice:
+// whoever cannot read it counts from 0, and positions never depend on it.
+const attemptsFormat = "ksim-attempts/1"
+
+// maxMetadata is how long the note may be; the broker takes 4096 bytes
+// (offset.metadata.max.bytes). What does not fit is counted anew.
+const maxMetadata = 2048
+
+var errNoNote = errors.New("consumer: the metadata of the committed offset is not of this format")
+
+// formatAttempts writes attempts down, by offset. No attempts are no note.
+func formatAttempts(known map[int64]trial) string {
+	if len(known) == 0 {
+		return ""
+	}
+	offsets := make([]int64, 0, len(known))
+	for offset := range known {
+		offsets = append(offsets, offset)
+	}
+	slices.Sort(offsets)
+	note := []byte(attemptsFormat)
+	for _, offset := range offsets {
+		next := strconv.AppendInt([]byte{' '}, offset, 10)
+		next = strconv.AppendInt(append(next, ':'), int64(known[offset].attempts), 10)
+		if len(note)+len(next) > maxMetadata {
+			break
+		}
+		note = append(note, next...)
+	}
+	return string(note)
+}
+
+// parseAttempts reads the note. An empty one has no attempts.
+func parseAttempts(note string) (map[int64]trial, error) {
+	if note == "" {
+		return nil, nil
+	}
+	words := strings.Split(note, " ")
+	if words[0] != attemptsFormat || len(note) > maxMetadata {
+		return nil, errNoNote
+	}
+	known := make(map[int64]trial, len(words)-1)
+	last := int64(-1)
+	for _, word := range words[1:] {
+		at, n, _ := strings.Cut(word, ":")
+		offset, err1 := strconv.ParseUint(at, 10, 63)
+		attempts, err2 := strconv.ParseUint(n, 10, 31)
+		if err1 != nil || err2 != nil || int64(offset) <= last || attempts == 0 {
+			return nil, errNoNote
+		}
+		last = int64(offset)
+		known[last] = trial{attempts: int(attempts), err: errElsewhere}
+	}
+	return known, nil
+}
+
+var errElsewhere = errors.New("consumer: its last failure was with another member of the group")
+
+// note is what the next owner should know of attempts, called under the mutex.
+func (p *partition) note() string {
+	if p.failures == 0 && len(p.known) == 0 {
+		return ""
+	}
+	known := make(map[int64]trial)
+	for offset, tr := range p.known {
+		if p.track.newer(offset) {
+			known[offset] = tr
+		}
+	}
+	p.track.pending(func(e *entry) {
+		if e.attempts > 0 {
+			known[e.rec.Offset] = e.trial
+		}
+	})
+	return formatAttempts(known)
+}
+
+// learn takes what the last owner has noted.
+func (p *partition) learn(note string) {
+	known, err := parseAttempts(note)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil || p.state == fenced {
+		return
+	}
+	p.noted = note
+	for offset, tr := range known {
+		if tr.attempts <= p.known[offset].attempts {
+			continue
+		}
+		if p.known == nil {
+			p.known = make(map[int64]trial)
+		}
+		p.known[offset] = tr
+	}
+}
+
+// learnAttempts asks the group what the last owners have noted. It is not worth a
+// rebalance that fails.
+func (s *session) learnAttempts(ctx context.Context, offsets map[string]map[int32]kgo.Offset) {
+	if s.txn != nil {
+		return // a transaction that was aborted has no way to say so
+	}
+	var topics []string
+	for topic, parts := range offsets {
+		for _, o := range parts {
+			if o.EpochOffset().Offset >= 0 {
+				topics = append(topics, topic)
+				break
+			}
+		}
+	}
+	if len(topics) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.e.cfg.CommitTimeout)
+	defer cancel()
+	got, err := kadm.NewClient(s.cl).FetchOffsetsForTopics(ctx, s.e.cfg.Group, topics...)
+	if err != nil {
+		s.e.log.Debug("cannot read the attempts noted in the group", "err", err)
+		return
+	}
+	got.Each(func(o kadm.OffsetResponse) {
+		if _, asked := offsets[o.Topic][o.Partition]; !asked || o.Err != nil || o.Metadata == "" {
+			return
+		}
+		s.mu.Lock()
+		p := s.parts[topicPartition{o.Topic, o.Partition}]
+		s.mu.Unlock()
+		if p != nil {
+			p.learn(o.Metadata)
+		}
+	})
+}
