@@ -1,9 +1,15 @@
-package metrics
+package metrics_test
 
 import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/ksim-dev/ksim/harness/backend/containers"
+	"github.com/ksim-dev/ksim/harness/reexec"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	reexec.Main(containers.ReaperMode())
+	goleak.VerifyTestMain(m)
+}
