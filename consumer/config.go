@@ -145,8 +145,10 @@ type Config struct {
 	HandlerTimeout time.Duration
 	// StallTimeout is how long a handler call may run, its context ended or not,
 	// before the consumer gives its partitions to others and Run returns
-	// [ErrStalled]. The broker cannot see a stalled handler: heartbeats go on.
-	// Zero: no watchdog.
+	// [ErrStalled]. The broker cannot see a stalled handler: heartbeats go on. What
+	// else is in flight drains and is committed; nobody waits for the call itself.
+	// A static member does not leave: its partitions go to others after
+	// SessionTimeout, unless it is back before. Zero: no watchdog.
 	StallTimeout time.Duration
 	// ShutdownTimeout is how long the end of Run takes at most. Kubernetes kills
 	// after 30 s unless told otherwise.

@@ -10,7 +10,8 @@
 // At least once. A record counts as done when the handler said so, when its
 // dead letter was acknowledged by all in-sync replicas, or when it was skipped
 // by [PoisonSkip]. The offset committed for a partition is the one after the
-// longest run of delivered records that are done, never more. So a crash at any
+// longest run of delivered records that are done, never more; control records of
+// transactions, which no handler sees, count as done. So a crash at any
 // moment loses nothing, and repeats at most what was done since the last commit:
 // with [OrderPartition] and Config.CommitEachBatch one batch of each partition.
 // A handler has to bear repeats.
@@ -58,6 +59,18 @@
 // An error for a batch as a whole blames no record. A record on its last attempt
 // is therefore handled alone, and a batch that failed by a bare [Permanent] is
 // tried again one by one. With Retry.Attempts 1 there is no such second look.
+//
+// # What it says about itself
+//
+// [Consumer.Status] is a snapshot: what the consumer is doing, and for each
+// partition that it owns what is committed, processed and in flight, where the log
+// ends, and the lag. [Consumer.Health] tells whether it is live and ready, with
+// reasons, and [Consumer.HealthHandler] serves that to the probes of Kubernetes.
+// Package metrics exports all of it to Prometheus. [Hooks] tell what happens while
+// it does.
+//
+// A handler call that runs longer than Config.StallTimeout makes the consumer leave
+// the group, so that others do the work, and Run return [ErrStalled].
 //
 // # Shutdown
 //

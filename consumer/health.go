@@ -57,8 +57,8 @@ func (h Health) Reasons(readiness bool) []string {
 //     and Config.HealthTimeout together
 //   - shutdown: it was not started, stops, or has stopped
 //   - commits: they have failed, or one had no answer, for Config.HealthTimeout
-//   - brokers: none has answered anything for Config.HealthTimeout (and a heartbeat
-//     interval)
+//   - brokers: none has answered anything for Config.HealthTimeout and a heartbeat
+//     interval, apart from Config.RebalanceTimeout where a rebalance has begun
 //
 // An ordinary rebalance changes nothing: a consumer stays ready while the group
 // shares out partitions anew, so that the members of a rolling update do not make
@@ -186,7 +186,11 @@ func (v *vitals) brokerTrouble(cfg *Config, now time.Time) string {
 	if v.state != StateJoining && v.state != StateRunning {
 		return ""
 	}
-	if long := now.Sub(v.answered); long > cfg.HealthTimeout+cfg.HeartbeatInterval {
+	bound := cfg.HealthTimeout + cfg.HeartbeatInterval
+	if !v.moving.IsZero() {
+		bound += cfg.RebalanceTimeout // a request to join is answered when all have joined
+	}
+	if long := now.Sub(v.answered); long > bound {
 		return fmt.Sprintf("none has answered for %v", round(long))
 	}
 	return ""

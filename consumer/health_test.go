@@ -101,6 +101,13 @@ func TestHealth(t *testing.T) {
 			}
 			p.want(true, true)
 		},
+		"a rebalance in which nothing else is asked": func(p *patient, cfg Config) {
+			p.v.rebalancing()
+			p.alive(cfg.RebalanceTimeout, "brokers")
+			p.want(true, true)
+			p.alive(cfg.HealthTimeout+cfg.HeartbeatInterval+tick, "brokers")
+			p.want(true, false, "group", "brokers")
+		},
 		"commits wait for a rebalance": func(p *patient, cfg Config) {
 			p.v.rebalancing()
 			p.v.commitEnded(errHeldUp)

@@ -30,7 +30,7 @@ func TestStallGivesPartitionsToOthers(t *testing.T) {
 			k.produce(0, 200) // 50 in each partition
 			cfg := k.config()
 			cfg.Protocol, cfg.CommitInterval = protocol, time.Hour
-			cfg.HandlerTimeout, cfg.StallTimeout, cfg.ShutdownTimeout = 700*time.Millisecond, time.Second, 2*patience
+			cfg.HandlerTimeout, cfg.StallTimeout, cfg.ShutdownTimeout = time.Second, 2*time.Second, 2*patience
 			stalled := make(chan consumer.StallInfo, 1)
 			var once sync.Once
 			told := make(chan struct{})
@@ -114,6 +114,7 @@ func TestStallGivesPartitionsToOthers(t *testing.T) {
 // The partition of a call that stalls was lost meanwhile and has come back: its
 // next epoch waits for the call, so the session of today has to end.
 func TestStallOfAnEarlierSession(t *testing.T) {
+	t.Parallel()
 	k := startKafka(t)
 	k.produce(0, 200)
 	cfg := k.config()
@@ -162,9 +163,10 @@ func TestStallOfAnEarlierSession(t *testing.T) {
 // on, stays so while members come and go, with nothing to do as well, and is not
 // while commits fail or brokers are away.
 func TestHealthOfARealLife(t *testing.T) {
+	t.Parallel()
 	k := startKafka(t)
 	cfg := k.config()
-	cfg.HealthTimeout, cfg.LagInterval, cfg.ShutdownTimeout = time.Second, 20*time.Millisecond, 2*time.Second
+	cfg.HealthTimeout, cfg.LagInterval, cfg.ShutdownTimeout = 2*time.Second, 20*time.Millisecond, 2*time.Second
 	cfg.ClientOpts = append(cfg.ClientOpts, kgo.FetchMaxWait(100*time.Millisecond))
 	c, err := consumer.New(cfg, func(context.Context, consumer.Batch) error { return nil })
 	if err != nil {
@@ -248,6 +250,7 @@ func TestHealthOfARealLife(t *testing.T) {
 
 // A hook that blocks stops the poll loop, though heartbeats go on.
 func TestHealthSeesABlockedPollLoop(t *testing.T) {
+	t.Parallel()
 	k := startKafka(t)
 	cfg := k.config()
 	cfg.HealthTimeout, cfg.DrainTimeout, cfg.ShutdownTimeout = 300*time.Millisecond, 200*time.Millisecond, time.Second
