@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -29,6 +30,7 @@ func (s *session) clientOpts(ctx context.Context) []kgo.Opt {
 		kgo.ConsumeResetOffset(cfg.Reset.offset()),
 		kgo.FetchMaxBytes(cfg.FetchMaxBytes),
 		kgo.FetchMaxPartitionBytes(cfg.FetchMaxPartitionBytes),
+		kgo.BrokerMaxReadBytes(max(cfg.FetchMaxBytes, 100<<20)), // kgo's default, which a larger fetch would not fit in
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(), // handlers do not get them, but the watermark passes them
 		kgo.AdjustFetchOffsetsFn(s.begin),
@@ -95,7 +97,7 @@ func letterOpts(cfg *Config, log *slog.Logger) []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(cfg.Brokers...),
 		kgo.WithLogger(kafkaLog{log}),
-		kgo.RecordDeliveryTimeout(cfg.Retry.Max + cfg.CommitTimeout),
+		kgo.RecordDeliveryTimeout(max(cfg.Retry.Max+cfg.CommitTimeout, time.Second)), // kgo takes no less
 	}
 	opts = append(opts, produceOpts()...)
 	if cfg.ClientID != "" {

@@ -1,8 +1,6 @@
 package consumer
 
 import (
-	"errors"
-	"fmt"
 	"log/slog"
 	"strings"
 	"time"
@@ -93,7 +91,8 @@ type Retry struct {
 	Jitter float64
 }
 
-// Config is everything a consumer needs to know. Start from [DefaultConfig].
+// Config is everything a consumer needs to know. Start from [DefaultConfig], or
+// from a file (see [LoadConfig]).
 type Config struct {
 	Brokers []string // host:port of some brokers
 	Topics  []string
@@ -105,6 +104,9 @@ type Config struct {
 	// leave the group when it stops. It must be unique in the group.
 	InstanceID string
 	Protocol   Protocol
+
+	TLS  TLS
+	SASL SASL
 
 	Order     Order
 	BatchSize int           // records in a batch at most
@@ -190,8 +192,8 @@ type Config struct {
 	// the broker's transaction.max.timeout.ms, 15 minutes by default.
 	TransactionTimeout time.Duration
 
-	// ClientOpts go to the Kafka clients, after the consumer's own options: TLS,
-	// SASL, hooks. They reach the dead-letter producer too, so no options of a
+	// ClientOpts go to the Kafka clients, after the consumer's own options: hooks,
+	// SASL by OAUTHBEARER (see [SASLMechanism]), a dialer. They reach the dead-letter producer too, so no options of a
 	// consumer belong here.
 	ClientOpts []kgo.Opt
 	Hooks      Hooks
@@ -217,57 +219,28 @@ func DefaultConfig() Config {
 
 // Validate returns all that is wrong, joined, each error naming its field; nil
 // if nothing is.
-func (c Config) Validate() error {
+func (c Config) Validate() error { return c.validate().join() }
+
+func (c Config) validate() validation {
 	var v validation
-	v.need(len(c.Brokers) > 0 && noneEmpty(c.Brokers), "Brokers: give host:port of at least one broker")
-	v.need(len(c.Topics) > 0 && noneEmpty(c.Topics), "Topics: give at least one topic")
-	v.need(c.Group != "", "Group: give the name of the consumer group")
-	oneOf(&v, "Protocol", c.Protocol, ProtocolCooperative, ProtocolEager, ProtocolConsumer)
-	oneOf(&v, "Order", c.Order, OrderPartition, OrderKey, Unordered)
-	oneOf(&v, "Start", c.Start, Earliest, Latest)
-	oneOf(&v, "Reset", c.Reset, Earliest, Latest)
-	oneOf(&v, "Poison.Policy", c.Poison.Policy, "", PoisonDeadLetter, PoisonSkip, PoisonStop)
-	v.need(c.Poison.Topic == "" || c.Poison.policy() == PoisonDeadLetter, "Poison.Topic: %q is set, but the policy is %s", c.Poison.Topic, c.Poison.policy())
-	for _, topic := range c.Topics {
-		v.need(c.Poison.policy() != PoisonDeadLetter || c.deadLetterTopic(topic) != topic, "Poison.Topic: %s would be its own dead-letter topic", topic)
-	}
-
+	v.fields(&c)
+	v.names(&c)
+	v.security(&c)
 	v.need(c.Offsets == nil || c.Order == OrderPartition, "Offsets: a store keeps one position for each partition, so Order must be %s, not %s", OrderPartition, c.Order)
-
-	v.atLeast("BatchSize", c.BatchSize, 1)
-	v.atLeast("Concurrency", c.Concurrency, 1)
-	v.atLeast("MaxInFlight", c.MaxInFlight, max(c.BatchSize, 1))
-	v.atLeast("MaxSpan", c.MaxSpan, max(c.BatchSize, 1))
-	v.atLeast("FetchMaxBytes", int(c.FetchMaxBytes), 1)
-	v.atLeast("FetchMaxPartitionBytes", int(c.FetchMaxPartitionBytes), 1)
-	v.atLeast("Retry.Attempts", c.Retry.Attempts, 1)
-	v.positive("Retry.Initial", c.Retry.Initial)
+	v.need(c.MaxInFlight < 1 || c.MaxInFlight >= c.BatchSize, "MaxInFlight: %d is less than BatchSize, %d: no batch would ever be full", c.MaxInFlight, c.BatchSize)
+	v.need(c.MaxSpan < 1 || c.MaxSpan >= c.BatchSize, "MaxSpan: %d is less than BatchSize, %d: no batch would ever be full", c.MaxSpan, c.BatchSize)
 	v.need(c.Retry.Max >= c.Retry.Initial, "Retry.Max: %v is less than Retry.Initial, %v", c.Retry.Max, c.Retry.Initial)
-	v.need(c.Retry.Multiplier >= 1, "Retry.Multiplier: %v is less than 1", c.Retry.Multiplier)
-	v.need(c.Retry.Jitter >= 0 && c.Retry.Jitter <= 1, "Retry.Jitter: %v is not between 0 and 1", c.Retry.Jitter)
-
-	v.notNegative("BatchWait", c.BatchWait)
-	v.notNegative("HandlerTimeout", c.HandlerTimeout)
-	v.notNegative("StallTimeout", c.StallTimeout)
-	v.notNegative("LagInterval", c.LagInterval)
-	v.positive("HealthTimeout", c.HealthTimeout)
-	v.positive("CommitInterval", c.CommitInterval)
-	v.positive("CommitTimeout", c.CommitTimeout)
-	v.positive("DrainTimeout", c.DrainTimeout)
-	v.positive("ShutdownTimeout", c.ShutdownTimeout)
-	v.positive("RebalanceTimeout", c.RebalanceTimeout)
 	v.need(c.DrainTimeout < c.RebalanceTimeout, "DrainTimeout: %v is not less than RebalanceTimeout, %v: the group would throw this member out while it drains", c.DrainTimeout, c.RebalanceTimeout)
 	v.need(c.StallTimeout == 0 || c.StallTimeout > c.HandlerTimeout, "StallTimeout: %v is not more than HandlerTimeout, %v", c.StallTimeout, c.HandlerTimeout)
 	if c.TransactionalID != "" {
-		v.positive("TransactionTimeout", c.TransactionTimeout)
 		v.need(c.HandlerTimeout < c.TransactionTimeout*4/5, "HandlerTimeout: %v is not less than four fifths of TransactionTimeout, %v: the transaction would be aborted first", c.HandlerTimeout, c.TransactionTimeout)
 	}
 	if c.Protocol != ProtocolConsumer {
-		v.positive("SessionTimeout", c.SessionTimeout)
-		v.positive("HeartbeatInterval", c.HeartbeatInterval)
+		v.need(c.SessionTimeout < 0 || c.SessionTimeout >= 100*time.Millisecond, "SessionTimeout: %v is less than 100ms", c.SessionTimeout)
+		v.need(c.HeartbeatInterval != 0, "HeartbeatInterval: %v is not more than 0", c.HeartbeatInterval)
 		v.need(c.HeartbeatInterval < c.SessionTimeout, "HeartbeatInterval: %v is not less than SessionTimeout, %v; a third of it is usual", c.HeartbeatInterval, c.SessionTimeout)
 	}
-	return errors.Join(v...)
+	return v
 }
 
 func (p Poison) policy() PoisonPolicy {
@@ -286,47 +259,4 @@ func (c Config) deadLetterTopic(topic string) string {
 		name = "dlq.{group}.{topic}"
 	}
 	return strings.NewReplacer("{group}", c.Group, "{topic}", topic).Replace(name)
-}
-
-// validation gathers what is wrong with a Config.
-type validation []error
-
-func (v *validation) need(ok bool, format string, args ...any) {
-	if !ok {
-		*v = append(*v, fmt.Errorf("consumer: "+format, args...))
-	}
-}
-
-func (v *validation) atLeast(field string, got, least int) {
-	v.need(got >= least, "%s: %d is less than %d", field, got, least)
-}
-
-func (v *validation) positive(field string, d time.Duration) {
-	v.need(d > 0, "%s: %v is not more than 0", field, d)
-}
-
-func (v *validation) notNegative(field string, d time.Duration) {
-	v.need(d >= 0, "%s: %v is negative", field, d)
-}
-
-func oneOf[T ~string](v *validation, field string, got T, allowed ...T) {
-	names := make([]string, 0, len(allowed))
-	for _, a := range allowed {
-		if got == a {
-			return
-		}
-		if a != "" {
-			names = append(names, string(a))
-		}
-	}
-	v.need(false, "%s: %q is none of %s", field, got, strings.Join(names, ", "))
-}
-
-func noneEmpty(names []string) bool {
-	for _, n := range names {
-		if n == "" {
-			return false
-		}
-	}
-	return true
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -19,49 +20,83 @@ func TestValidate(t *testing.T) {
 	if err := (Config{}).Validate(); err == nil || len(strings.Split(err.Error(), "\n")) < 15 {
 		t.Fatalf("the zero value: %v", err)
 	}
-	for field, spoil := range map[string]func(*Config){
-		"Brokers":           func(c *Config) { c.Brokers = []string{"a:1", ""} },
-		"Topics":            func(c *Config) { c.Topics = nil },
-		"Group":             func(c *Config) { c.Group = "" },
-		"Protocol":          func(c *Config) { c.Protocol = "range" },
-		"Order":             func(c *Config) { c.Order = "" },
-		"Start":             func(c *Config) { c.Start = "now" },
-		"Reset":             func(c *Config) { c.Reset = "now" },
-		"Poison.Policy":     func(c *Config) { c.Poison.Policy = "ignore" },
-		"Poison.Topic":      func(c *Config) { c.Poison = Poison{PoisonSkip, "dlq"} },
-		"BatchSize":         func(c *Config) { c.BatchSize = 0 },
-		"BatchWait":         func(c *Config) { c.BatchWait = -1 },
-		"Concurrency":       func(c *Config) { c.Concurrency = 0 },
-		"MaxInFlight":       func(c *Config) { c.MaxInFlight = c.BatchSize - 1 },
-		"MaxSpan":           func(c *Config) { c.MaxSpan = 1 },
-		"CommitInterval":    func(c *Config) { c.CommitInterval = 0 },
-		"CommitTimeout":     func(c *Config) { c.CommitTimeout = 0 },
-		"Retry.Attempts":    func(c *Config) { c.Retry.Attempts = 0 },
-		"Retry.Initial":     func(c *Config) { c.Retry.Initial = 0 },
-		"Retry.Max":         func(c *Config) { c.Retry.Max = time.Millisecond },
-		"Retry.Multiplier":  func(c *Config) { c.Retry.Multiplier = 0.5 },
-		"Retry.Jitter":      func(c *Config) { c.Retry.Jitter = 1.1 },
-		"SessionTimeout":    func(c *Config) { c.SessionTimeout, c.HeartbeatInterval = 0, -1 },
-		"HeartbeatInterval": func(c *Config) { c.HeartbeatInterval = c.SessionTimeout },
-		"RebalanceTimeout":  func(c *Config) { c.RebalanceTimeout = 0 },
-		"DrainTimeout":      func(c *Config) { c.DrainTimeout = c.RebalanceTimeout },
-		"HandlerTimeout":    func(c *Config) { c.HandlerTimeout = -1 },
-		"StallTimeout":      func(c *Config) { c.StallTimeout = c.HandlerTimeout },
-		"LagInterval":       func(c *Config) { c.LagInterval = -1 },
-		"HealthTimeout":     func(c *Config) { c.HealthTimeout = 0 },
-		"ShutdownTimeout":   func(c *Config) { c.ShutdownTimeout = 0 },
-		"FetchMaxBytes":     func(c *Config) { c.FetchMaxBytes = 0 },
+	dead := Poison{Policy: PoisonDeadLetter}
+	const name = "its name has 1 to 249 letters, digits, dots, underscores and hyphens"
+	for want, spoil := range map[string]func(*Config){
+		"Brokers: give host:port of at least one broker":                                      func(c *Config) { c.Brokers = nil },
+		`Brokers: "" is not host:port`:                                                        func(c *Config) { c.Brokers = []string{"a:1", ""} },
+		`Brokers: "a:1,b:1" is not host:port`:                                                 func(c *Config) { c.Brokers = []string{"a:1,b:1"} },
+		`Brokers: "kafka://a:1" is not host:port`:                                             func(c *Config) { c.Brokers = []string{"kafka://a:1"} },
+		"Topics: give at least one topic":                                                     func(c *Config) { c.Topics = nil },
+		`Topics: "" cannot be a topic: ` + name:                                               func(c *Config) { c.Topics = []string{""} },
+		`Topics: ".." cannot be a topic: ` + name:                                             func(c *Config) { c.Topics = []string{".."} },
+		`Topics: "orders.*" cannot be a topic: ` + name:                                       func(c *Config) { c.Topics = []string{"orders.*"} },
+		"Group: give the name of the consumer group":                                          func(c *Config) { c.Group = "" },
+		`Protocol: "range" is none of cooperative-sticky, eager, consumer`:                    func(c *Config) { c.Protocol = "range" },
+		`Order: "" is none of partition, key, none`:                                           func(c *Config) { c.Order = "" },
+		`Start: "now" is none of earliest, latest`:                                            func(c *Config) { c.Start = "now" },
+		`Reset: "now" is none of earliest, latest`:                                            func(c *Config) { c.Reset = "now" },
+		`Poison.Policy: "ignore" is none of dead-letter, skip, stop`:                          func(c *Config) { c.Poison.Policy = "ignore" },
+		`Poison.Topic: "dlq" is set, but the policy is skip`:                                  func(c *Config) { c.Poison = Poison{Policy: PoisonSkip, Topic: "dlq"} },
+		"Poison.Topic: t would be its own dead-letter topic":                                  func(c *Config) { c.Poison.Topic = "{topic}" },
+		`Poison.Topic: "dlq.team/g.t", for the dead letters of t, cannot be a topic: ` + name: func(c *Config) { c.Group, c.Poison = "team/g", dead },
+		`Poison.Topic: "{grp}.t", for the dead letters of t, cannot be a topic: ` + name:      func(c *Config) { c.Poison.Topic = "{grp}.{topic}" },
+		"BatchSize: 0 is less than 1":                                                         func(c *Config) { c.BatchSize = 0 },
+		"BatchWait: -1ns is negative":                                                         func(c *Config) { c.BatchWait = -1 },
+		"Concurrency: 0 is less than 1":                                                       func(c *Config) { c.Concurrency = 0 },
+		"MaxInFlight: 0 is less than 1":                                                       func(c *Config) { c.MaxInFlight = 0 },
+		"MaxInFlight: 99 is less than BatchSize, 100: no batch would ever be full":            func(c *Config) { c.MaxInFlight = 99 },
+		"MaxSpan: 1 is less than BatchSize, 100: no batch would ever be full":                 func(c *Config) { c.MaxSpan = 1 },
+		"CommitInterval: 0s is not more than 0":                                               func(c *Config) { c.CommitInterval = 0 },
+		"CommitTimeout: 0s is not more than 0":                                                func(c *Config) { c.CommitTimeout = 0 },
+		"Retry.Attempts: 0 is less than 1":                                                    func(c *Config) { c.Retry.Attempts = 0 },
+		"Retry.Initial: 0s is not more than 0":                                                func(c *Config) { c.Retry.Initial = 0 },
+		"Retry.Max: 1ms is less than Retry.Initial, 200ms":                                    func(c *Config) { c.Retry.Max = time.Millisecond },
+		"Retry.Multiplier: 0.5 is not a number of 1 or more":                                  func(c *Config) { c.Retry.Multiplier = 0.5 },
+		"Retry.Multiplier: +Inf is not a number of 1 or more":                                 func(c *Config) { c.Retry.Multiplier = math.Inf(1) },
+		"Retry.Jitter: 1.1 is not between 0 and 1":                                            func(c *Config) { c.Retry.Jitter = 1.1 },
+		"Retry.Jitter: NaN is not between 0 and 1":                                            func(c *Config) { c.Retry.Jitter = math.NaN() },
+		"SessionTimeout: 0s is less than 100ms":                                               func(c *Config) { c.SessionTimeout, c.HeartbeatInterval = 0, -1 },
+		"SessionTimeout: -1ns is negative":                                                    func(c *Config) { c.SessionTimeout = -1 },
+		"HeartbeatInterval: 0s is not more than 0":                                            func(c *Config) { c.HeartbeatInterval = 0 },
+		"HeartbeatInterval: 45s is not less than SessionTimeout, 45s; a third of it is usual": func(c *Config) { c.HeartbeatInterval = c.SessionTimeout },
+		"RebalanceTimeout: 0s is less than 100ms":                                             func(c *Config) { c.RebalanceTimeout = 0 },
+		"DrainTimeout: 0s is not more than 0":                                                 func(c *Config) { c.DrainTimeout = 0 },
+		"DrainTimeout: 1m0s is not less than RebalanceTimeout, 1m0s: the group would throw this member out while it drains": func(c *Config) { c.DrainTimeout = c.RebalanceTimeout },
+		"HandlerTimeout: -1ns is negative":                                                                             func(c *Config) { c.HandlerTimeout = -1 },
+		"StallTimeout: 30s is not more than HandlerTimeout, 30s":                                                       func(c *Config) { c.StallTimeout = c.HandlerTimeout },
+		"ShutdownTimeout: 0s is not more than 0":                                                                       func(c *Config) { c.ShutdownTimeout = 0 },
+		"FetchMaxBytes: 0 is less than 1":                                                                              func(c *Config) { c.FetchMaxBytes = 0 },
+		"FetchMaxBytes: 1073741825 is more than 1073741824":                                                            func(c *Config) { c.FetchMaxBytes = 1<<30 + 1 },
+		"FetchMaxPartitionBytes: -1 is less than 1":                                                                    func(c *Config) { c.FetchMaxPartitionBytes = -1 },
+		"Offsets: a store keeps one position for each partition, so Order must be partition, not key":                  func(c *Config) { c.Offsets, c.Order = struct{ OffsetStore }{}, OrderKey },
+		"TLS.Enabled: it is false, but other fields of TLS are set: connections would not be encrypted":                func(c *Config) { c.TLS.CAFile = "ca.pem" },
+		"TLS.KeyFile: give the key of TLS.CertFile, c.pem":                                                             func(c *Config) { c.TLS = TLS{Enabled: true, CertFile: "c.pem"} },
+		"TLS.CertFile: give the certificate of TLS.KeyFile, k.pem":                                                     func(c *Config) { c.TLS = TLS{Enabled: true, KeyFile: "k.pem"} },
+		"SASL.Mechanism: it is empty, but other fields of SASL are set: give PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512":    func(c *Config) { c.SASL.User = "me" },
+		`SASL.Mechanism: "plain" is none of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512`:                                       func(c *Config) { c.SASL = SASL{Mechanism: "plain", User: "me", PasswordEnv: "P"} },
+		"SASL.User: give the name of the user":                                                                         func(c *Config) { c.SASL = SASL{Mechanism: SASLPlain, PasswordEnv: "P"} },
+		"SASL.PasswordEnv: say where the password is: SASL.PasswordEnv or SASL.PasswordFile, or SASL.Password in code": func(c *Config) { c.SASL = SASL{Mechanism: SASLPlain, User: "me"} },
+		"SASL.PasswordEnv: give only one of SASL.Password, SASL.PasswordEnv and SASL.PasswordFile":                     func(c *Config) { c.SASL = SASL{Mechanism: SASLPlain, User: "me", PasswordEnv: "P", PasswordFile: "p"} },
 	} {
 		cfg := testConfig()
 		spoil(&cfg)
-		if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), "consumer: "+field+":") {
-			t.Errorf("%s: %v", field, err)
+		if err := cfg.Validate(); err == nil || !slices.Contains(strings.Split(err.Error(), "\n"), "consumer: "+want) {
+			t.Errorf("want %s\ngot  %v", want, err)
 		}
 	}
-	loop := testConfig()
-	loop.Poison.Topic = "{topic}"
-	if err := loop.Validate(); err == nil {
-		t.Error("a topic may be its own dead-letter topic")
+	for _, fine := range []func(*Config){
+		func(c *Config) { c.Brokers = []string{"a", "a_b.c-d:9092", "[::1]:9092", "127.0.0.1:1"} },
+		func(c *Config) { c.Protocol, c.SessionTimeout, c.HeartbeatInterval = ProtocolConsumer, 0, 0 },
+		func(c *Config) { c.StallTimeout, c.HandlerTimeout = 0, 0 },
+		func(c *Config) { c.Group, c.Poison.Topic = "team/g", "dlq.{topic}" },
+		func(c *Config) { c.SASL = SASL{Mechanism: SASLScram256, User: "me", Password: NewSecret("p")} },
+	} {
+		cfg := testConfig()
+		fine(&cfg)
+		if err := cfg.Validate(); err != nil {
+			t.Error(err)
+		}
 	}
 	if _, err := New(testConfig(), nil); err == nil {
 		t.Error("no handler is needed")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,25 +20,38 @@ type Consumer struct {
 	e    *engine
 }
 
-// New checks the configuration and returns a consumer. It connects to nothing
-// before [Consumer.Run].
+// New checks the configuration, reads the files and variables that Config.TLS and
+// Config.SASL name, and returns a consumer. It connects to nothing before
+// [Consumer.Run]. Its error lists all that is wrong.
 func New(cfg Config, handler Handler) (*Consumer, error) {
 	var v validation
 	v.need(cfg.TransactionalID == "", "TransactionalID: %q is set; make the consumer with NewTransactional", cfg.TransactionalID)
-	v.need(handler != nil, "New needs a handler")
-	if err := errors.Join(append(v, cfg.Validate())...); err != nil {
-		return nil, err
-	}
-	return newConsumer(cfg, handler, nil), nil
+	v.need(handler != nil, "New: give it a handler")
+	return newConsumer(cfg, v, handler, nil)
 }
 
-func newConsumer(cfg Config, handler Handler, tx TxHandler) *Consumer {
+func newConsumer(cfg Config, v validation, handler Handler, tx TxHandler) (*Consumer, error) {
+	if err := append(v, cfg.validate()...).join(); err != nil {
+		return nil, err
+	}
+	security, err := cfg.SecurityOpts()
+	if err != nil {
+		return nil, err
+	}
+	cfg.ClientOpts = slices.Concat(security, cfg.ClientOpts)
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
 	c := &Consumer{cfg: cfg}
 	c.e = &engine{cfg: &c.cfg, handler: handler, tx: tx, log: c.cfg.Logger, running: make(map[topicPartition]<-chan struct{})}
-	return c
+	// What would fail in Run fails here: options that contradict each other.
+	if err := kgo.ValidateOpts(newSession(c.e).clientOpts(context.Background())...); err != nil {
+		return nil, fmt.Errorf("consumer: ClientOpts: %w", err)
+	}
+	if err := kgo.ValidateOpts(letterOpts(&c.cfg, c.cfg.Logger)...); err != nil && tx == nil && cfg.Poison.policy() == PoisonDeadLetter {
+		return nil, fmt.Errorf("consumer: ClientOpts, which the dead-letter producer gets too: %w", err)
+	}
+	return c, nil
 }
 
 // Run joins the group and consumes until ctx ends; then it stops taking

@@ -2,7 +2,6 @@ package consumer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 
@@ -88,10 +87,7 @@ func NewTransactional(cfg Config, handler TxHandler) (*Consumer, error) {
 	var v validation
 	v.need(cfg.TransactionalID != "", "TransactionalID: give each member an id of its own that it keeps over restarts")
 	v.need(cfg.Offsets == nil, "Offsets: a transactional consumer keeps its positions in Kafka")
-	v.need(handler != nil, "NewTransactional needs a handler")
-	if err := errors.Join(append(v, cfg.Validate())...); err != nil {
-		return nil, err
-	}
+	v.need(handler != nil, "NewTransactional: give it a handler")
 	cfg.CommitEachBatch = false
-	return newConsumer(cfg, nil, handler), nil
+	return newConsumer(cfg, v, nil, handler)
 }
