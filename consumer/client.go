@@ -2,7 +2,10 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"net"
+	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -18,6 +21,7 @@ func (s *session) clientOpts(ctx context.Context) []kgo.Opt {
 		kgo.WithContext(ctx),
 		kgo.SeedBrokers(cfg.Brokers...),
 		kgo.WithLogger(kafkaLog{s.e.log}),
+		kgo.WithHooks(connectLog{s.e.log}),
 		kgo.ConsumeTopics(cfg.Topics...),
 		kgo.ConsumerGroup(cfg.Group),
 		kgo.DisableAutoCommit(),
@@ -97,6 +101,7 @@ func letterOpts(cfg *Config, log *slog.Logger) []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(cfg.Brokers...),
 		kgo.WithLogger(kafkaLog{log}),
+		kgo.WithHooks(connectLog{log}),
 		kgo.RecordDeliveryTimeout(max(cfg.Retry.Max+cfg.CommitTimeout, time.Second)), // kgo takes no less
 	}
 	opts = append(opts, produceOpts()...)
@@ -134,4 +139,18 @@ func (l kafkaLog) Log(level kgo.LogLevel, msg string, keyvals ...any) {
 		at = slog.LevelWarn
 	}
 	l.log.Log(context.Background(), at, "kafka client: "+msg, keyvals...)
+}
+
+// connectLog tells of connections that were opened and then refused: by a password
+// or a certificate that the broker does not like. The client tries again and again,
+// since both can be put right from outside, and would not say a word about it.
+type connectLog struct{ log *slog.Logger }
+
+// OnBrokerConnect implements kgo.HookBrokerConnect. Without a connection, the
+// client has told already.
+func (l connectLog) OnBrokerConnect(broker kgo.BrokerMetadata, _ time.Duration, conn net.Conn, err error) {
+	if conn == nil || err == nil || errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed) {
+		return
+	}
+	l.log.Warn("a broker refused the connection, will try again; do TLS and SASL fit?", "broker", net.JoinHostPort(broker.Host, strconv.Itoa(int(broker.Port))), "err", err)
 }

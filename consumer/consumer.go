@@ -64,8 +64,9 @@ func newConsumer(cfg Config, v validation, handler Handler, tx TxHandler) (*Cons
 //   - if the broker refuses what only an operator can put right: a lack of
 //     authorization, or another member with the same Config.InstanceID.
 //
-// It gets over all else by itself: brokers that are away, rebalances, and being
-// thrown out of the group. Run may be called once.
+// It gets over all else by itself: brokers that are away or do not take its password
+// (which may be about to be renewed), rebalances, and being thrown out of the group.
+// Run may be called once.
 func (c *Consumer) Run(ctx context.Context) (err error) {
 	if c.used.Swap(true) {
 		return errors.New("consumer: Run was called before; make another Consumer")
