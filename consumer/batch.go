@@ -53,10 +53,11 @@ func Each(fn func(ctx context.Context, r *kgo.Record) error) Handler {
 
 type stoppingKey struct{}
 
-// stopSign is what a handler's context carries for Stopping.
+// stopSign is what a handler's context carries for Stopping and Attempt.
 type stopSign struct {
 	ch      <-chan struct{}
 	watched *atomic.Bool // somebody has asked for it
+	attempt int
 }
 
 // Stopping returns a channel that is closed when the handler called with ctx

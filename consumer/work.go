@@ -55,7 +55,7 @@ func (e *engine) work(l *lane) {
 
 // call gives a batch to the handler.
 func (e *engine) call(t *task) (err error) {
-	ctx := context.WithValue(t.part.ctx, stoppingKey{}, stopSign{t.stopping, &t.part.watched})
+	ctx := context.WithValue(t.part.ctx, stoppingKey{}, stopSign{t.stopping, &t.part.watched, t.entries[0].attempts + 1})
 	if e.cfg.HandlerTimeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, e.cfg.HandlerTimeout, errHandlerTimeout)
@@ -186,9 +186,28 @@ func (e *engine) persist(ctx context.Context, try func() error) error {
 func (e *engine) deadLetter(part *partition, p *entry, cause error) error {
 	return e.persist(part.ctx, func() error {
 		letter := deadLetter(e.cfg, p, cause, time.Now())
+		if p.rec.Context != nil {
+			letter.Context = carried{part.ctx, p.rec.Context}
+		}
 		if err := part.owner.letter(part.ctx, letter); err != nil {
 			return fmt.Errorf("dead letter of %s/%d@%d to %s: %w", part.topic, part.partition, p.rec.Offset, letter.Topic, err)
 		}
 		return nil
 	})
+}
+
+// carried is a context with the values of a record's own one too, where hooks of the
+// client keep what they know of it: its trace. Nothing else of that context is for the
+// dead letter.
+type carried struct {
+	context.Context
+	record context.Context
+}
+
+// Value implements context.Context.
+func (c carried) Value(key any) any {
+	if v := c.Context.Value(key); v != nil {
+		return v
+	}
+	return c.record.Value(key)
 }
