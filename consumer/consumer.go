@@ -83,8 +83,12 @@ func (c *Consumer) Run(ctx context.Context) (err error) {
 		defer letters.Close()
 		e.letters = letters
 	}
+	e.log.Debug("configuration", "config", c.cfg)
 	err = e.run(ctx)
 	e.await()
+	if err == nil {
+		e.log.Info("stopped", "group", e.cfg.Group)
+	}
 	return err
 }
 

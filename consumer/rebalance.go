@@ -110,7 +110,7 @@ func (s *session) onRevoked(_ context.Context, _ *kgo.Client, revoked map[string
 		clean = clean && p.clean()
 	}
 	if !drained {
-		s.e.log.Error("handler calls still ran when their partitions had to be given up; what they do now is not counted", "drain_timeout", total)
+		s.e.log.Error("handler calls still ran when their partitions had to be given up; what they do now is not counted", "timeout", total)
 	}
 	if !clean {
 		s.e.log.Warn("not all that was done could be committed before a revoke; it will be handled again", "err", err)

@@ -121,7 +121,8 @@ func TestTLSAndSASL(t *testing.T) {
 			cfg.Brokers, cfg.Topics, cfg.Group = cluster.ListenAddrs(), []string{topic}, group+strings.Fields(name)[0]
 			cfg.TLS, cfg.SASL = c.tls, c.sasl
 			cfg.Poison.Topic = letters
-			cfg.Logger = slog.New(slog.DiscardHandler)
+			book := newLogbook()
+			cfg.Logger = book.logger(slog.LevelDebug)
 			buried := make(chan consumer.PoisonPolicy, 10)
 			cfg.Hooks.OnPoison = func(_ *kgo.Record, _ int, _ error, policy consumer.PoisonPolicy) { buried <- policy }
 			opts, err := cfg.SecurityOpts()
@@ -146,6 +147,9 @@ func TestTLSAndSASL(t *testing.T) {
 				t.Error("no dead letter was made")
 			}
 			r.finish()
+			if strings.Contains(book.String(), "-pass") || !book.has("level=DEBUG msg=configuration", "config.sasl.mechanism=") {
+				t.Errorf("the log shows a password, or no configuration:\n%s", book)
+			}
 		})
 	}
 }

@@ -90,6 +90,9 @@ func (s *session) run(ctx context.Context) error {
 	}
 	deadline := time.Now().Add(s.e.cfg.ShutdownTimeout)
 	s.e.vitals.leaving(context.Cause(s.stopped))
+	if s.aborted.Err() == nil {
+		s.e.log.Info("stopping", "timeout", s.e.cfg.ShutdownTimeout)
+	}
 	endQuit()
 	if s.txn != nil {
 		s.txn.finish(deadline)

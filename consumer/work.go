@@ -170,7 +170,7 @@ func (e *engine) persist(ctx context.Context, try func() error) error {
 			return err
 		}
 		wait := e.cfg.Retry.after(n, 0)
-		e.log.Warn("will try again", "wait", wait, "err", err)
+		e.log.Warn("a poison record could not be settled, will try again", "wait", wait, "err", err)
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
