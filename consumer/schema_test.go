@@ -285,3 +285,28 @@ func TestDefaultsAreValid(t *testing.T) {
 		}
 	}
 }
+
+// The example names the schema in its first line, where an editor finds it, and
+// keeps to it.
+func TestExampleKeepsToTheSchema(t *testing.T) {
+	const example = "../examples/consumer/consumer.yaml"
+	text, err := os.ReadFile(example)
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	path, ok := strings.CutPrefix(line, "# yaml-language-server: $schema=")
+	if _, err := os.Stat(filepath.Join(filepath.Dir(example), path)); !ok || err != nil {
+		t.Errorf("%s names no schema that is there: %v", line, err)
+	}
+	var value any
+	if err := yaml.Unmarshal(text, &value); err != nil {
+		t.Fatal(err)
+	}
+	if err := compileSchema(t).Validate(value); err != nil {
+		t.Error(err)
+	}
+	if _, err := LoadConfig(example); err != nil {
+		t.Error(err)
+	}
+}
