@@ -49,6 +49,7 @@ kafka-image: ## build the Kafka image from Maven Central's jars, for machines th
 
 docs: ## write the reference docs from the registries
 	$(GO) run ./cmd/ksim docs --out docs
+	$(GO) test ./consumer -run TestDocsAreCurrent -count=1 -update
 
 bench: ## run the benchmarks, one package at a time
 	$(if $(BENCH_PKGS),$(GO) test -run '^$$' -bench . -benchmem -benchtime 1s -count 3 -p 1 -timeout 30m $(BENCH_PKGS),@echo no benchmarks)

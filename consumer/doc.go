@@ -76,4 +76,12 @@
 //
 // Cancel the context given to [Consumer.Run], as [os/signal.NotifyContext] does on
 // SIGTERM, and wait for Run to return. It does so within Config.ShutdownTimeout.
+// examples/consumer is a whole service.
+//
+// # Configuration, logs, traces
+//
+// [LoadConfig] reads a [Config] from a YAML file under version control, which
+// docs/consumer-config.md describes; [Config.YAML] prints what is in force.
+// docs/consumer-logs.md lists what is logged. Package consumer/tracing makes
+// OpenTelemetry traces.
 package consumer

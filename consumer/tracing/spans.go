@@ -126,7 +126,9 @@ func settle(ctx context.Context, span trace.Span, records []*kgo.Record, err err
 	worst, done := consumer.OutcomeDone, 0
 	var told []error
 	gone := errors.Is(ctx.Err(), context.Canceled)
-	for i, o := range consumer.Outcomes(err, len(records)) {
+	outcomes := consumer.Outcomes(err, len(records))
+	for i, r := range records {
+		o := outcomes[i]
 		if o.Kind == consumer.OutcomeDone {
 			done++
 			continue
@@ -141,7 +143,7 @@ func settle(ctx context.Context, span trace.Span, records []*kgo.Record, err err
 		whole := final || same(o.Err, err) // the error is not of this record alone: once is enough
 		if len(told) < maxEvents && (len(told) == 0 || !whole) {
 			told = append(told, o.Err)
-			span.RecordError(o.Err, trace.WithAttributes(semconv.MessagingKafkaOffset(int(records[i].Offset)), outcomeKey.String(string(o.Kind))))
+			span.RecordError(o.Err, trace.WithAttributes(semconv.MessagingKafkaOffset(int(r.Offset)), outcomeKey.String(string(o.Kind))))
 		}
 	}
 	outcome := string(worst)
@@ -155,8 +157,8 @@ func settle(ctx context.Context, span trace.Span, records []*kgo.Record, err err
 	}
 }
 
-// same tells whether two errors are one.
-func same(a, b error) bool { return reflect.ValueOf(a).Comparable() && a == b }
+// same tells whether two errors are one and the same value, and not only alike.
+func same(a, b any) bool { return reflect.ValueOf(a).Comparable() && a == b }
 
 // panicked notes that the handler did not return; the consumer takes that for a
 // failed attempt, and logs the stack.

@@ -134,7 +134,7 @@ func (s *stage) named(name string) []sdktrace.ReadOnlySpan {
 func attr(span sdktrace.ReadOnlySpan, name string) string {
 	for _, a := range span.Attributes() {
 		if a.Key == attribute.Key(name) {
-			return a.Value.Emit()
+			return a.Value.String()
 		}
 	}
 	return "-"
