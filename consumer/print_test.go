@@ -39,6 +39,12 @@ func drawConfig(t *rapid.T) Config {
 		HandlerTimeout: span("handler", 0, time.Hour), ShutdownTimeout: span("shutdown", 1, time.Hour), CommitTimeout: span("commit", 1, time.Hour),
 		FetchMaxBytes: rapid.Int32Range(1, 1<<30).Draw(t, "fetch"), FetchMaxPartitionBytes: rapid.Int32Range(1, 1<<30).Draw(t, "fetch partition"),
 	}
+	c.LagInterval, c.HealthTimeout = span("lag", 0, time.Hour), span("health", 1, time.Hour)
+	c.TransactionTimeout = span("transaction", 1, time.Hour)
+	if rapid.Bool().Draw(t, "transactions") {
+		c.TransactionalID = rapid.StringN(1, 20, -1).Draw(t, "transactional id")
+		c.TransactionTimeout += c.HandlerTimeout * 2
+	}
 	c.MaxInFlight, c.MaxSpan = count("in flight", c.BatchSize, 1e7), count("span", c.BatchSize, 1e7)
 	c.HeartbeatInterval, c.DrainTimeout = span("heartbeat", 1, c.SessionTimeout-1), span("drain", 1, c.RebalanceTimeout-1)
 	c.StallTimeout = rapid.SampledFrom([]time.Duration{0, c.HandlerTimeout + time.Second}).Draw(t, "stall")

@@ -49,7 +49,8 @@ type transactor struct {
 // transaction is what one poll brought.
 type transaction struct {
 	mu      sync.Mutex
-	left    int // records not done
+	total   int // records
+	left    int // of them, those not done
 	err     error
 	careful bool // see emit
 
@@ -103,7 +104,7 @@ func (t *transactor) run(quit context.Context, f kgo.Fetches) {
 			}
 		}
 	})
-	if x.left == 0 {
+	if x.total = x.left; x.left == 0 {
 		close(x.done)
 	}
 	if err := t.group.Begin(); err != nil {
@@ -268,7 +269,7 @@ func (t *transactor) broken(err error) {
 // restart begins new epochs where the client goes on after an abort.
 func (t *transactor) restart(x *transaction, cause error) {
 	t.rewind(x)
-	t.s.e.log.Warn("transaction aborted, its records are handled again", "records", len(x.first), "err", cause)
+	t.s.e.log.Warn("transaction aborted, its records are handled again", "records", x.total, "err", cause)
 	for _, p := range t.s.all() {
 		t.s.replace(p, cause)
 	}
