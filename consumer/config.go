@@ -74,6 +74,10 @@ type Poison struct {
 	// and for the record's own topic. Empty with [PoisonDeadLetter] means
 	// "dlq.{group}.{topic}". It must exist.
 	Topic string
+	// Headers are the conventions by which a dead letter names its origin and the
+	// failure, besides the ksim.dlq headers that are always there. Empty means
+	// [HeadersKIP1191]; several make a letter readable for several tools.
+	Headers []HeaderStyle
 }
 
 // Retry bounds the attempts of a record and sets the wait between them. A

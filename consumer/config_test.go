@@ -41,6 +41,12 @@ func TestValidate(t *testing.T) {
 		"Poison.Topic: t would be its own dead-letter topic":                                  func(c *Config) { c.Poison.Topic = "{topic}" },
 		`Poison.Topic: "dlq.team/g.t", for the dead letters of t, cannot be a topic: ` + name: func(c *Config) { c.Group, c.Poison = "team/g", dead },
 		`Poison.Topic: "{grp}.t", for the dead letters of t, cannot be a topic: ` + name:      func(c *Config) { c.Poison.Topic = "{grp}.{topic}" },
+		"Poison.Headers: [spring] is set, but the policy is stop":                             func(c *Config) { c.Poison.Headers = []HeaderStyle{HeadersSpring} },
+		`Poison.Headers: "camel" is none of kip-1191, connect, spring`:                        func(c *Config) { c.Poison = dead; c.Poison.Headers = []HeaderStyle{"camel"} },
+		`Poison.Headers: "spring" is there twice`: func(c *Config) {
+			c.Poison = dead
+			c.Poison.Headers = []HeaderStyle{HeadersSpring, HeadersSpring}
+		},
 		"BatchSize: 0 is less than 1":                                                         func(c *Config) { c.BatchSize = 0 },
 		"BatchWait: -1ns is negative":                                                         func(c *Config) { c.BatchWait = -1 },
 		"Concurrency: 0 is less than 1":                                                       func(c *Config) { c.Concurrency = 0 },

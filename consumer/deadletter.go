@@ -13,78 +13,79 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Headers of a dead letter, all of them text: numbers in decimal, times in
-// milliseconds since 1970. The first six are named by KIP-1191.
 const (
-	HeaderTopic         = "__dlq.errors.topic"
-	HeaderPartition     = "__dlq.errors.partition"
-	HeaderOffset        = "__dlq.errors.offset"
-	HeaderGroup         = "__dlq.errors.group"
-	HeaderDeliveryCount = "__dlq.errors.delivery.count"
-	HeaderMessage       = "__dlq.errors.message" // the error, 1 KiB at most
-
-	HeaderStage             = "ksim.dlq.stage" // where it failed: handler, unless Annotate says otherwise
-	HeaderAttempts          = "ksim.dlq.attempts"
-	HeaderErrorType         = "ksim.dlq.error.type" // Go type of the innermost error
-	HeaderOriginalTimestamp = "ksim.dlq.original.timestamp"
-	HeaderFirstFailure      = "ksim.dlq.first.failure"
-	HeaderInstance          = "ksim.dlq.instance"  // Config.InstanceID, else ClientID
-	HeaderSchemaID          = "ksim.dlq.schema.id" // of the record's value, where it has one
-	HeaderCycles            = "ksim.dlq.cycles"    // how often it was dead-lettered, this time included
+	maxMessage   = 1024
+	stageHandler = "handler"
 )
 
-const maxMessage = 1024
-
 // deadLetter builds the dead letter of a record: key, value and headers as they
-// were, then the headers above. Where a header occurs twice, because the record
-// was dead-lettered before, the last one counts. Its timestamp is now, since
-// retention could delete one with an old timestamp at once.
+// were, then those of the styles asked for, then the ksim.dlq headers. Where a
+// header occurs twice, because the record was dead-lettered before, the last one
+// counts. Its timestamp is now, since retention could delete one with an old
+// timestamp at once.
 func deadLetter(cfg *Config, e *entry, cause error, now time.Time) *kgo.Record {
 	r := e.rec
 	instance := cfg.InstanceID
 	if instance == "" {
 		instance = cfg.ClientID
 	}
-	cycles := int64(1)
-	headers := make([]kgo.RecordHeader, len(r.Headers), len(r.Headers)+13)
-	copy(headers, r.Headers)
-	for _, h := range r.Headers {
-		if h.Key == HeaderCycles {
-			if n, err := strconv.ParseInt(string(h.Value), 10, 32); err == nil && n > 0 {
-				cycles = n + 1
-			}
-		}
-	}
 	first := e.failed
 	if first.IsZero() {
 		first = now
 	}
 	notes := annotations(cause)
-	text := func(name, value string) {
+	delete(notes, HeaderOriginalHeaders) // a replay relies on these two
+	delete(notes, HeaderCycles)
+	f := failure{
+		topic: r.Topic, partition: r.Partition, offset: r.Offset,
+		timestamp: r.Timestamp.UnixMilli(), timestampType: r.Attrs.TimestampType(),
+		group: cfg.Group, instance: instance, attempts: e.attempts, stage: stageHandler,
+		outer: outerType(cause), inner: errorType(cause), msg: clip(cause.Error(), maxMessage),
+	}
+	if note, ok := notes[HeaderStage]; ok {
+		f.stage = note
+	}
+	headers := make([]kgo.RecordHeader, len(r.Headers), len(r.Headers)+16)
+	copy(headers, r.Headers)
+	w := headerWriter{func(name string, value []byte) {
 		if note, ok := notes[name]; ok {
-			value = note
+			value = []byte(note)
 			delete(notes, name)
 		}
-		headers = append(headers, kgo.RecordHeader{Key: name, Value: []byte(value)})
+		headers = append(headers, kgo.RecordHeader{Key: name, Value: value})
+	}}
+	styles := cfg.Poison.Headers
+	if len(styles) == 0 {
+		styles = []HeaderStyle{HeadersKIP1191}
 	}
-	number := func(name string, n int64) { text(name, strconv.FormatInt(n, 10)) }
-	text(HeaderTopic, r.Topic)
-	number(HeaderPartition, int64(r.Partition))
-	number(HeaderOffset, r.Offset)
-	text(HeaderGroup, cfg.Group)
-	number(HeaderDeliveryCount, int64(e.attempts))
-	text(HeaderMessage, clip(cause.Error(), maxMessage))
-	text(HeaderStage, "handler")
-	number(HeaderAttempts, int64(e.attempts))
-	text(HeaderErrorType, errorType(cause))
-	number(HeaderOriginalTimestamp, r.Timestamp.UnixMilli())
-	number(HeaderFirstFailure, first.UnixMilli())
-	text(HeaderInstance, instance)
-	number(HeaderCycles, cycles)
+	for _, style := range styles {
+		f.write(w, style)
+	}
+	w.text(HeaderStage, f.stage)
+	w.number(HeaderAttempts, int64(f.attempts))
+	w.text(HeaderErrorType, f.inner)
+	w.number(HeaderOriginalTimestamp, f.timestamp)
+	w.number(HeaderOriginalHeaders, int64(len(r.Headers)))
+	w.number(HeaderFirstFailure, first.UnixMilli())
+	w.text(HeaderInstance, instance)
+	w.number(HeaderCycles, cycles(r)+1)
 	for _, name := range slices.Sorted(maps.Keys(notes)) {
-		text(name, notes[name])
+		w.text(name, notes[name])
 	}
 	return &kgo.Record{Topic: cfg.deadLetterTopic(r.Topic), Key: r.Key, Value: r.Value, Headers: headers, Timestamp: now}
+}
+
+// cycles is how often a record was dead-lettered before it came here.
+func cycles(r *kgo.Record) int64 {
+	for _, h := range slices.Backward(r.Headers) {
+		if h.Key != HeaderCycles {
+			continue
+		}
+		if n, err := strconv.ParseInt(string(h.Value), 10, 32); err == nil && n > 0 {
+			return n
+		}
+	}
+	return 0
 }
 
 // annotations are the headers that an error asks for, the outermost first.

@@ -60,6 +60,7 @@ var fields = []field{
 	{name: "Retry.Jitter", doc: "spread of the wait: 0.2 is 20 % up or down", most: 1},
 	{name: "Poison.Policy", doc: "what becomes of a record that cannot be handled", values: []string{"", string(PoisonDeadLetter), string(PoisonSkip), string(PoisonStop)}},
 	{name: "Poison.Topic", doc: "the dead-letter topic, which must exist; {group} and {topic} stand for the group and the record's own topic"},
+	{name: "Poison.Headers", doc: "whose names the headers of a dead letter have", values: []string{string(HeadersKIP1191), string(HeadersConnect), string(HeadersSpring)}},
 
 	{name: "SessionTimeout", doc: "after which the broker takes a silent member for dead; with protocol consumer it is the broker's"},
 	{name: "HeartbeatInterval", doc: "time between signs of life; with protocol consumer it is the broker's"},

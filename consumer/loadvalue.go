@@ -61,7 +61,7 @@ func (f *field) readList(c *Config, n *yaml.Node) error {
 	if n.Kind == yaml.SequenceNode {
 		items = n.Content
 	}
-	list := []string{}
+	list := reflect.MakeSlice(f.in(c).Type(), 0, len(items))
 	for _, item := range items {
 		if item.Kind == yaml.AliasNode {
 			item = item.Alias
@@ -73,10 +73,10 @@ func (f *field) readList(c *Config, n *yaml.Node) error {
 		// Neither a broker nor a topic has a comma in its name, and a variable can
 		// hold several only like this.
 		for part := range strings.SplitSeq(text, ",") {
-			list = append(list, strings.TrimSpace(part))
+			list = reflect.Append(list, reflect.ValueOf(strings.TrimSpace(part)).Convert(list.Type().Elem()))
 		}
 	}
-	f.in(c).Set(reflect.ValueOf(list))
+	f.in(c).Set(list)
 	return nil
 }
 

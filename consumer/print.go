@@ -100,7 +100,8 @@ func (f *field) node(c *Config) (*yaml.Node, error) {
 	switch f.kind() {
 	case kindList:
 		list := &yaml.Node{Kind: yaml.SequenceNode, Style: yaml.FlowStyle}
-		for _, item := range v.Interface().([]string) {
+		for i := range v.Len() {
+			item := v.Index(i).String()
 			if !utf8.ValidString(item) {
 				return nil, fmt.Errorf("%q is not UTF-8", item)
 			}

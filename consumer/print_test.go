@@ -53,6 +53,7 @@ func drawConfig(t *rapid.T) Config {
 	c.Poison.Policy = PoisonPolicy(pick("poison", "", "dead-letter", "skip", "stop"))
 	if c.Poison.Policy == PoisonDeadLetter {
 		c.Poison.Topic = rapid.StringMatching(`[a-z]{1,5}\.dead\.\{topic\}`).Draw(t, "dead letters")
+		c.Poison.Headers = rapid.SliceOfNDistinct(rapid.SampledFrom([]HeaderStyle{HeadersKIP1191, HeadersConnect, HeadersSpring}), 1, 3, rapid.ID).Draw(t, "headers")
 	}
 	if rapid.Bool().Draw(t, "tls") {
 		c.TLS = TLS{Enabled: true, CAFile: rapid.String().Draw(t, "ca"), ServerName: rapid.String().Draw(t, "server")}

@@ -126,6 +126,9 @@ func (f *field) schema() object {
 	text := object{{"type", "string"}}
 	switch f.kind() {
 	case kindList:
+		if f.values != nil {
+			return either(object{{"type", "array"}, {"minItems", 1}, {"items", object{{"enum", f.values}}}}, append(text, member{"description", "Several, with commas between them."}))
+		}
 		return either(object{{"type", "array"}, {"minItems", 1}, {"items", text}}, append(text, member{"description", "Several, with commas between them."}))
 	case kindBool:
 		return either(object{{"type", "boolean"}})
@@ -183,6 +186,9 @@ func configPage() string {
 func (f *field) allowed() string {
 	switch f.kind() {
 	case kindList:
+		if f.values != nil {
+			return "some of `" + strings.Join(f.values, "`, `") + "`"
+		}
 		return "texts"
 	case kindBool:
 		return "`true`, `false`"

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -100,6 +101,12 @@ func (v *validation) fields(c *Config) {
 			if f.values != nil {
 				v.oneOf(f.name, value.String(), f.values)
 			}
+		case kindList:
+			for i := range value.Len() {
+				if f.values != nil {
+					v.oneOf(f.name, value.Index(i).String(), f.values)
+				}
+			}
 		}
 	}
 }
@@ -132,7 +139,11 @@ func (v *validation) names(c *Config) {
 	v.need(c.Group != "", "Group: give the name of the consumer group")
 	if c.Poison.policy() != PoisonDeadLetter {
 		v.need(c.Poison.Topic == "", "Poison.Topic: %q is set, but the policy is %s", c.Poison.Topic, c.Poison.policy())
+		v.need(len(c.Poison.Headers) == 0, "Poison.Headers: %v is set, but the policy is %s", c.Poison.Headers, c.Poison.policy())
 		return
+	}
+	for i, style := range c.Poison.Headers {
+		v.need(!slices.Contains(c.Poison.Headers[:i], style), "Poison.Headers: %q is there twice", style)
 	}
 	for _, t := range c.Topics {
 		letters := c.deadLetterTopic(t)
