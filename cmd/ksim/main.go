@@ -5,6 +5,7 @@
 //	ksim check HISTORY…              judge saved histories again
 //	ksim report DIR                  write the reports of a run again
 //	ksim list scenarios|checks|faults
+//	ksim dlq list|replay TOPIC       list dead letters, and send them back
 //	ksim docs --out DIR              write the reference docs
 //	ksim version
 //
@@ -60,7 +61,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.AddCommand(runVerb(), loadVerb(), checkVerb(), reportVerb(), listVerb(), docsVerb(), versionVerb())
+	root.AddCommand(runVerb(), loadVerb(), checkVerb(), reportVerb(), listVerb(), dlqVerb(), docsVerb(), versionVerb())
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitHeld

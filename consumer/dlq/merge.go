@@ -7,15 +7,26 @@ type lane struct {
 	partition int32
 	pos, end  int64     // the next offset to come, and where to stop
 	window    []*Letter // read and not taken yet
+	bytes     int       // of their keys and values
 	paused    bool
 }
 
-func (l *lane) done() bool { return l.pos >= l.end && len(l.window) == 0 }
+func (l *lane) push(letter *Letter) {
+	l.window = append(l.window, letter)
+	l.bytes += len(letter.Record.Key) + len(letter.Record.Value)
+}
+
+func (l *lane) take() *Letter {
+	letter := l.window[0]
+	l.window[0] = nil
+	l.window = l.window[1:]
+	l.bytes -= len(letter.Record.Key) + len(letter.Record.Value)
+	return letter
+}
 
 // choose picks the lane whose first letter goes next: the one written first, but
 // one of a later lane before it if that has an older record of the same original
-// partition. The letters of a lane stay in order. Lanes that are done have none;
-// all others have one at least. It returns nil when all are done.
+// partition. The letters of a lane stay in order. It returns nil if there are none.
 func choose(lanes []*lane) *lane {
 	var first *lane
 	for _, l := range lanes {

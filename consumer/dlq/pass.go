@@ -102,10 +102,10 @@ func (p *pass) pick(ctx context.Context) (*outgoing, error) {
 		partition, offset := l.Record.Partition, l.Record.Offset
 		from := p.seen[partition]
 		p.seen[partition] = offset + 1
-		l.State = Pending
 		if p.sent[partition].sent(offset) {
-			l.State = Replayed
+			continue
 		}
+		l.State = Pending
 		if why := p.reason(l); why != "" {
 			p.sum.leave(l, why)
 			continue
@@ -117,8 +117,6 @@ func (p *pass) pick(ctx context.Context) (*outgoing, error) {
 // reason is why a letter is left; "" if it is not.
 func (p *pass) reason(l *Letter) Reason {
 	switch {
-	case l.State == Replayed:
-		return LeftReplayed
 	case !p.opts.Filter.Match(l):
 		return LeftFiltered
 	case l.Origin.Topic == "" && p.opts.To == "":

@@ -114,7 +114,7 @@ func TestMergeKeepsOrder(t *testing.T) {
 			l := lanes[rapid.IntRange(0, len(lanes)-1).Draw(t, "lane")]
 			from := rapid.Int32Range(0, 2).Draw(t, "origin")
 			nextOffset[from]++
-			l.window = append(l.window, &Letter{
+			l.push(&Letter{
 				Origin: Origin{"t", from, nextOffset[from]},
 				Record: &kgo.Record{Partition: l.partition, Offset: l.end, Timestamp: time.UnixMilli(rapid.Int64Range(0, 50).Draw(t, "clock"))},
 			})
@@ -124,8 +124,7 @@ func TestMergeKeepsOrder(t *testing.T) {
 		origins, places := make(map[int32]int64), make(map[int32]int64)
 		for range total {
 			l := choose(lanes)
-			letter := l.window[0]
-			l.window = l.window[1:]
+			letter := l.take()
 			if o := letter.Origin; o.Offset != origins[o.Partition]+1 {
 				t.Fatalf("%v after %d", o, origins[o.Partition])
 			}

@@ -12,8 +12,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// maxWindow is how many letters of a partition are read ahead of those taken.
-const maxWindow = 500
+const (
+	// lookahead is how many letters of a partition are read before one is chosen.
+	lookahead = 500
+	// maxAhead bounds the keys and values that are read ahead, in bytes, over all
+	// partitions. It wins over lookahead.
+	maxAhead = 64 << 20
+)
 
 // bounds are the first offset of a partition and where what is committed ends.
 type bounds struct{ start, end int64 }
@@ -79,6 +84,7 @@ type reader struct {
 	cl    *kgo.Client
 	lanes []*lane
 	byID  map[int32]*lane
+	ahead int // bytes for each lane
 }
 
 // newReader reads up to each partition's end, from the offset that from gives for it.
@@ -99,6 +105,7 @@ func newReader(cfg *Config, all map[int32]bounds, from func(partition int32) int
 	if len(r.lanes) == 0 {
 		return r, nil
 	}
+	r.ahead = maxAhead / len(r.lanes)
 	// Control records are the only sign that the end of a transaction has been
 	// passed, where nothing of it is to be read.
 	opts := slices.Concat([]kgo.Opt{kgo.ClientID("ksim-dlq")}, cfg.ClientOpts, []kgo.Opt{
@@ -124,7 +131,7 @@ func (r *reader) close() {
 
 // next returns the next letter, in merged order; nil at the end.
 func (r *reader) next(ctx context.Context) (*Letter, error) {
-	for slices.ContainsFunc(r.lanes, func(l *lane) bool { return len(l.window) == 0 && !l.done() }) {
+	for slices.ContainsFunc(r.lanes, r.short) {
 		if err := r.poll(ctx); err != nil {
 			return nil, err
 		}
@@ -133,20 +140,29 @@ func (r *reader) next(ctx context.Context) (*Letter, error) {
 	if l == nil {
 		return nil, nil
 	}
-	letter := l.window[0]
-	l.window[0] = nil
-	if l.window = l.window[1:]; l.paused && len(l.window) < maxWindow/2 && l.pos < l.end {
+	letter := l.take()
+	if l.paused && r.short(l) {
 		l.paused = false
 		r.cl.ResumeFetchPartitions(map[string][]int32{r.topic: {l.partition}})
 	}
 	return letter, nil
 }
 
-// poll waits for records of any partition whose window is not full.
+// short tells whether more of a lane has to be read before one of it is chosen.
+func (r *reader) short(l *lane) bool {
+	return l.pos < l.end && len(l.window) < lookahead && l.bytes < r.ahead
+}
+
+// full tells whether enough of it was read for now.
+func (r *reader) full(l *lane) bool {
+	return l.pos >= l.end || len(l.window) >= 2*lookahead || l.bytes >= 2*r.ahead
+}
+
+// poll waits for records of any lane that is not paused.
 func (r *reader) poll(ctx context.Context) error {
 	wait, cancel := context.WithTimeout(ctx, r.idle)
 	defer cancel()
-	f := r.cl.PollRecords(wait, maxWindow)
+	f := r.cl.PollRecords(wait, lookahead)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -163,10 +179,10 @@ func (r *reader) poll(ctx context.Context) error {
 		l := r.byID[p.Partition]
 		for _, rec := range p.Records {
 			if l.pos = rec.Offset + 1; rec.Offset < l.end && !rec.Attrs.IsControl() {
-				l.window = append(l.window, Read(rec))
+				l.push(Read(rec))
 			}
 		}
-		if !l.paused && (l.pos >= l.end || len(l.window) >= maxWindow) {
+		if !l.paused && r.full(l) {
 			l.paused = true
 			r.cl.PauseFetchPartitions(map[string][]int32{r.topic: {l.partition}})
 		}
@@ -176,7 +192,7 @@ func (r *reader) poll(ctx context.Context) error {
 
 func (r *reader) stuck() error {
 	for _, l := range r.lanes {
-		if l.pos < l.end && len(l.window) == 0 {
+		if r.short(l) {
 			return fmt.Errorf("dlq: nothing of %s/%d came for %v, at offset %d of %d", r.topic, l.partition, r.idle, l.pos, l.end)
 		}
 	}

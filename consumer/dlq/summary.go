@@ -10,7 +10,6 @@ type Reason string
 
 // The reasons.
 const (
-	LeftReplayed Reason = "replayed" // it was sent before
 	LeftFiltered Reason = "filtered" // the filter does not pick it
 	// LeftNoOrigin: its headers do not tell where it came from, and no topic to send it to was given.
 	LeftNoOrigin Reason = "no-origin"
@@ -18,7 +17,8 @@ const (
 	LeftMaxCycles Reason = "max-cycles"
 )
 
-// Summary is what a replay would do, or has done.
+// Summary is what a replay would do, or has done. Letters that were sent before are
+// not counted.
 type Summary struct {
 	Topic string `json:"topic"` // the dead-letter topic
 	Group string `json:"group"`
