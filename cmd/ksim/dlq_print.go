@@ -89,6 +89,18 @@ func (p letterPrinter) content(raw []byte) *content {
 	return c
 }
 
+// cut cuts text between two characters.
+func (p letterPrinter) cut(s string) string {
+	if p.limit == 0 || len(s) <= p.limit {
+		return s
+	}
+	n := p.limit
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + "…"
+}
+
 func printable(raw []byte) bool {
 	return utf8.Valid(raw) && !strings.ContainsFunc(string(raw), func(r rune) bool {
 		return unicode.IsControl(r) && r != '\t' && r != '\n' && r != '\r'
@@ -149,8 +161,8 @@ func (p letterPrinter) letter(l *dlq.Letter, to *kgo.Record) error {
 	if l.Stage != "" {
 		fmt.Fprintf(&b, "  stage %s", oneLine(l.Stage))
 	}
-	if l.ErrorType != "" || l.Message != "" {
-		fmt.Fprintf(&b, "\n    %s: %s", oneLine(l.ErrorType), p.content([]byte(l.Message)))
+	if what := strings.TrimPrefix(l.ErrorType+": "+l.Message, ": "); what != "" {
+		fmt.Fprintf(&b, "\n    %s", oneLine(p.cut(what)))
 	}
 	fmt.Fprintf(&b, "\n    key %s  value %s\n", p.content(l.Record.Key), p.content(l.Record.Value))
 	_, err := io.WriteString(p.w, b.String())

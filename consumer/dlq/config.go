@@ -51,9 +51,17 @@ func (c *Config) logger() *slog.Logger {
 	return c.Logger
 }
 
+// baseOpts are those that Config.ClientOpts may override.
+func baseOpts() []kgo.Opt {
+	return []kgo.Opt{
+		kgo.ClientID("ksim-dlq"),
+		kgo.MetadataMinAge(250 * time.Millisecond), // somebody is waiting
+	}
+}
+
 // admin connects, and asks for the bounds of the topic.
 func (c *Config) admin(ctx context.Context) (*kadm.Client, map[int32]bounds, error) {
-	opts := append([]kgo.Opt{kgo.ClientID("ksim-dlq")}, c.ClientOpts...)
+	opts := append(baseOpts(), c.ClientOpts...)
 	opts = append(opts, kgo.WithLogger(kafkaLog{c.logger()}), kgo.RetryTimeout(c.Timeout))
 	cl, err := kgo.NewClient(opts...)
 	if err != nil {

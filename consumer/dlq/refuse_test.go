@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -188,30 +189,63 @@ func TestStopsBetweenTransactions(t *testing.T) {
 	k.exactly(upTo(50))
 }
 
-// Faults of the broker: what it says may be tried again is; otherwise nothing of
-// the transaction counts, and the next run sends it.
-func TestFaults(t *testing.T) {
+// Connections break in the middle of transactions: what was sent counts once.
+func TestConnectionsBreak(t *testing.T) {
 	for _, key := range []kmsg.Key{kmsg.AddPartitionsToTxn, kmsg.Produce, kmsg.AddOffsetsToTxn, kmsg.TxnOffsetCommit, kmsg.EndTxn} {
 		t.Run(key.Name(), func(t *testing.T) {
 			k := embedded(t)
 			k.letters(40)
 			opts := dlq.DefaultReplay()
 			opts.Batch = 10
-			runs := 0
-			for hit := 2; runs < 6; runs++ {
-				seen := 0
-				k.cluster.ControlKey(key.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
-					if seen++; seen == hit {
-						return nil, errors.New("the connection breaks"), true
-					}
-					k.cluster.KeepControl()
-					return nil, nil, false
-				})
-				s, err := dlq.Replay(t.Context(), k.config(), opts)
-				t.Logf("%d letters, %v", s.Letters, err)
-				if err == nil {
-					break
+			seen := 0
+			k.cluster.ControlKey(key.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
+				if seen++; seen == 2 || seen == 5 {
+					return nil, errors.New("the connection breaks"), true
 				}
+				k.cluster.KeepControl()
+				return nil, nil, false
+			})
+			if s := k.replay(opts); s.Letters != 40 {
+				t.Errorf("%+v", s)
+			}
+			k.exactly(upTo(40))
+		})
+	}
+}
+
+// What the broker says may be tried again is; after any other answer nothing of the
+// transaction counts, and the next run sends it.
+func TestBrokerRefuses(t *testing.T) {
+	for name, c := range map[string]struct {
+		key   kmsg.Key
+		err   *kerr.Error
+		again bool
+	}{
+		"coordinator moves":    {kmsg.AddOffsetsToTxn, kerr.NotCoordinator, true},
+		"coordinator loads":    {kmsg.TxnOffsetCommit, kerr.CoordinatorLoadInProgress, true},
+		"coordinator is busy":  {kmsg.EndTxn, kerr.ConcurrentTransactions, true},
+		"the letter is large":  {kmsg.Produce, kerr.MessageTooLarge, false},
+		"the timestamp is old": {kmsg.Produce, kerr.InvalidTimestamp, false},
+		"no right to commit":   {kmsg.TxnOffsetCommit, kerr.GroupAuthorizationFailed, false},
+		"metadata too large":   {kmsg.TxnOffsetCommit, kerr.OffsetMetadataTooLarge, false},
+		"fenced":               {kmsg.EndTxn, kerr.ProducerFenced, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := embedded(t)
+			k.letters(40)
+			opts := dlq.DefaultReplay()
+			opts.Batch = 10
+			seen := 0
+			fault := k.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{c.key}, Err: c.err, When: func(kmsg.Request) bool { seen++; return seen > 3 }})
+			s, err := dlq.Replay(t.Context(), k.config(), opts)
+			if fault.Hits() != 1 || c.again != (err == nil) || err != nil && !errors.Is(err, c.err) {
+				t.Errorf("%d letters, %v, %d faults", s.Letters, err, fault.Hits())
+			}
+			if errors.Is(err, dlq.ErrTakenOver) != (name == "fenced") {
+				t.Errorf("taken over: %v", err)
+			}
+			if more := k.replay(opts); more.Letters != 40-s.Letters {
+				t.Errorf("%d letters, then %d", s.Letters, more.Letters)
 			}
 			k.exactly(upTo(40))
 		})

@@ -34,7 +34,7 @@ func newSender(ctx context.Context, cfg *Config) (*sender, error) {
 	versions.SetMaxKeyVersion(kmsg.TxnOffsetCommit.Int16(), 4)
 	versions.SetMaxKeyVersion(kmsg.EndTxn.Int16(), 4)
 	versions.SetMaxKeyVersion(kmsg.Produce.Int16(), 11)
-	opts := slices.Concat([]kgo.Opt{kgo.ClientID("ksim-dlq")}, cfg.ClientOpts, []kgo.Opt{
+	opts := slices.Concat(baseOpts(), cfg.ClientOpts, []kgo.Opt{
 		kgo.MaxVersions(versions),
 		kgo.TransactionalID(cfg.Group),
 		// Longer than all that a transaction waits for. For so long can a replay that
