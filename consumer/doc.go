@@ -60,6 +60,12 @@
 // is therefore handled alone, and a batch that failed by a bare [Permanent] is
 // tried again one by one. With Retry.Attempts 1 there is no such second look.
 //
+// # Dead letters
+//
+// A dead letter is the record as it was, with headers that say where it came from
+// and why it failed ([Poison], [HeaderStyle]). Package consumer/dlq lists dead
+// letters and sends them back, as does the command ksim dlq.
+//
 // # What it says about itself
 //
 // [Consumer.Status] is a snapshot: what the consumer is doing, and for each

@@ -43,11 +43,11 @@ func dlqListVerb() *cobra.Command {
 			}
 			switch {
 			case more:
-				fmt.Fprintf(cmd.ErrOrStderr(), "%d letters, and there are more; --max 0 lists all\n", n)
+				fmt.Fprintf(cmd.ErrOrStderr(), "%s, and there are more; --max 0 lists all\n", count(n))
 			case n == 0:
 				fmt.Fprintf(cmd.ErrOrStderr(), "no such letters in %s\n", o.cfg.Topic)
 			default:
-				fmt.Fprintf(cmd.ErrOrStderr(), "%d letters\n", n)
+				fmt.Fprintf(cmd.ErrOrStderr(), "%s\n", count(n))
 			}
 			return nil
 		},

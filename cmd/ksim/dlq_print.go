@@ -136,7 +136,7 @@ func oneLine(s string) string {
 // letter prints a letter, and where it is sent if it is.
 func (p letterPrinter) letter(l *dlq.Letter, to *kgo.Record) error {
 	if p.json {
-		return json.NewEncoder(p.w).Encode(p.line(l, to))
+		return p.encode(p.line(l, to))
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s  %s", l.Place(), l.Record.Timestamp.UTC().Format(time.RFC3339))
@@ -169,6 +169,12 @@ func (p letterPrinter) letter(l *dlq.Letter, to *kgo.Record) error {
 	return err
 }
 
+func (p letterPrinter) encode(v any) error {
+	enc := json.NewEncoder(p.w)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
 func (p letterPrinter) line(l *dlq.Letter, to *kgo.Record) letterLine {
 	line := letterLine{
 		Topic: l.Record.Topic, Partition: l.Record.Partition, Offset: l.Record.Offset, Written: l.Record.Timestamp.UTC(), State: l.State,
@@ -196,10 +202,10 @@ func (p letterPrinter) line(l *dlq.Letter, to *kgo.Record) letterLine {
 // summary prints what is to be sent (plan), or was (sent).
 func (p letterPrinter) summary(what string, s dlq.Summary) error {
 	if p.json {
-		return json.NewEncoder(p.w).Encode(map[string]dlq.Summary{what: s})
+		return p.encode(map[string]dlq.Summary{what: s})
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s  %d letters of %s, as group %s\n", what, s.Letters, s.Topic, s.Group)
+	fmt.Fprintf(&b, "%s  %s of %s, as group %s\n", what, count(s.Letters), s.Topic, s.Group)
 	for _, t := range s.Targets {
 		fmt.Fprintf(&b, "  to %s: %d\n", t.Topic, t.Letters)
 	}
@@ -218,6 +224,14 @@ func (p letterPrinter) summary(what string, s dlq.Summary) error {
 	}
 	_, err := io.WriteString(p.w, b.String())
 	return err
+}
+
+// count writes a number of letters.
+func count(n int) string {
+	if n == 1 {
+		return "1 letter"
+	}
+	return fmt.Sprintf("%d letters", n)
 }
 
 var leftBecause = map[dlq.Reason]string{

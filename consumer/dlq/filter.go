@@ -64,8 +64,8 @@ func (f Filter) Match(l *Letter) bool {
 	known := l.Origin.Topic != ""
 	at := l.Record.Timestamp
 	switch {
-	case len(f.Topics) > 0 && !(known && slices.Contains(f.Topics, l.Origin.Topic)),
-		len(f.Partitions) > 0 && !(known && slices.Contains(f.Partitions, l.Origin.Partition)),
+	case len(f.Topics) > 0 && (!known || !slices.Contains(f.Topics, l.Origin.Topic)),
+		len(f.Partitions) > 0 && (!known || !slices.Contains(f.Partitions, l.Origin.Partition)),
 		f.Group != "" && l.Group != f.Group,
 		f.Stage != "" && l.Stage != f.Stage,
 		!strings.Contains(l.ErrorType, f.ErrorType),

@@ -131,8 +131,8 @@ func testFilters(t *testing.T, k *kafka) {
 	if !slices.Equal(once, upTo(60)) {
 		t.Errorf("not each once: %v", once)
 	}
-	for range dlq.List(t.Context(), k.config(), dlq.ListOptions{Pending: true}) {
-		t.Error("something is pending")
+	for l, err := range dlq.List(t.Context(), k.config(), dlq.ListOptions{Pending: true}) {
+		t.Errorf("%v, %v is pending", l, err)
 	}
 }
 
