@@ -161,7 +161,7 @@ func (k *kafka) committed(topic string) map[int32][]*kgo.Record {
 	if len(left) == 0 {
 		return out
 	}
-	cl, err := kgo.NewClient(kgo.SeedBrokers(k.brokers...), kgo.DisableClientMetrics(), kgo.ConsumeTopics(topic), kgo.KeepControlRecords(),
+	cl, err := kgo.NewClient(kgo.SeedBrokers(k.brokers...), kgo.DisableClientMetrics(), kgo.ConsumeTopics(topic), kgo.KeepControlRecords(), kgo.FetchMaxWait(100*time.Millisecond),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	if err != nil {
 		k.Fatal(err)
