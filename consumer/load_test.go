@@ -104,7 +104,7 @@ consumer.yaml:7: retry.atempts: there is no such field; retry.attempts is meant?
 consumer.yaml:8: retry.attempts: 0 is less than 1
 consumer.yaml:9: retry.max: 1ms is less than retry.initial, 200ms
 consumer.yaml:10: retry.backoff: there is no such field; there are attempts, initial, max, multiplier, jitter
-consumer.yaml:11: poison: fields are wanted here (policy, topic), and this is "dead-letter"
+consumer.yaml:11: poison: fields are wanted here (policy, topic, headers), and this is "dead-letter"
 consumer.yaml:12: order: "keys" is none of partition, key, none
 consumer.yaml:13: order: it stands here again, first on line 12
 consumer.yaml:14: sasl.password-env: say where the password is: sasl.password-env or sasl.password-file, or SASL.Password in code
