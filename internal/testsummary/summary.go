@@ -8,13 +8,19 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// needsContainers is in the reason of every test that is skipped because no Docker
-// answered, or no Kafka image was there.
-const needsContainers = "needs containers"
+// need is something that tests are skipped for the lack of: the mark in their reason,
+// and the targets of make that get it (on Debian, as root).
+type need struct{ mark, what, targets string }
+
+var needs = []need{
+	{"needs containers", "containers", "docker kafka-image"}, // no Docker answered, or no Kafka image was there
+	{"needs a schema registry", "a schema registry", "registry"},
+}
 
 // event is one line of `go test -json`; see go doc test2json.
 type event struct {
@@ -216,10 +222,11 @@ func (s *summary) print(strict bool) {
 		s.finish(pkg, p, true)
 	}
 	fmt.Fprintf(s.out, "\n%d passed, %d failed, %d skipped\n", s.passed, s.failed, len(s.skipped))
-	var lacking, others []skip
+	lacking := make([][]skip, len(needs))
+	var others []skip
 	for _, k := range s.skipped {
-		if strings.Contains(k.reason, needsContainers) {
-			lacking = append(lacking, k)
+		if i := slices.IndexFunc(needs, func(n need) bool { return strings.Contains(k.reason, n.mark) }); i >= 0 {
+			lacking[i] = append(lacking[i], k)
 		} else {
 			others = append(others, k)
 		}
@@ -234,11 +241,17 @@ func (s *summary) print(strict bool) {
 		}
 	}
 	list("Did not run", others)
-	list("Did not run for lack of containers", lacking)
+	targets := ""
+	for i, n := range needs {
+		list("Did not run for lack of "+n.what, lacking[i])
+		if len(lacking[i]) > 0 {
+			targets += " " + n.targets
+		}
+	}
 	if strict && len(s.skipped) > 0 {
 		fmt.Fprintln(s.out, "\nKSIM_REQUIRE_CONTAINERS=1: a test that did not run is a failure.")
 	}
-	if len(lacking) > 0 {
-		fmt.Fprintln(s.out, "\nThis command gets what they need (on Debian, as root): make docker kafka-image")
+	if targets != "" {
+		fmt.Fprintf(s.out, "\nThis command gets what they need (on Debian, as root): make%s\n", targets)
 	}
 }

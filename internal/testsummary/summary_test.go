@@ -54,15 +54,17 @@ func TestMany(t *testing.T) {
 }`,
 		"b/b_test.go": head + `func TestLater(t *testing.T) { t.Skip("only on plan9") }`,
 		"c/c.go":      "package c\n",
+		"d/d_test.go": head + `func TestSchema(t *testing.T) { t.Skip("needs a schema registry (make registry): no Java") }`,
 	})
 	status, out := goTest(false)
 	if status != 0 {
 		t.Errorf("status %d: %s", status, out)
 	}
-	contains(t, out, "ok  \texample.test/m/a", "2 passed, 0 failed, 2 skipped",
+	contains(t, out, "ok  \texample.test/m/a", "2 passed, 0 failed, 3 skipped",
 		"Did not run:\n  example.test/m/b TestLater\n      only on plan9",
-		"for lack of containers:\n  example.test/m/a TestMany/y\n      needs containers: no Docker answers")
-	if !strings.HasSuffix(out, "make docker kafka-image\n") || strings.Contains(out, "chatter") || strings.Contains(out, "=== RUN") {
+		"for lack of containers:\n  example.test/m/a TestMany/y\n      needs containers: no Docker answers",
+		"for lack of a schema registry:\n  example.test/m/d TestSchema\n      needs a schema registry (make registry): no Java")
+	if !strings.HasSuffix(out, "make docker kafka-image registry\n") || strings.Contains(out, "chatter") || strings.Contains(out, "=== RUN") {
 		t.Errorf("output:\n%s", out)
 	}
 	status, out = goTest(true)

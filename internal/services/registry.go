@@ -1,0 +1,201 @@
+package services
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+)
+
+// RegistryVersion is the release of Apicurio Registry that tests run against. It
+// is the one that deploy/registry fetches.
+const RegistryVersion = "3.3.3"
+
+// needsRegistry is in the reason of every test that is skipped for lack of it;
+// internal/testsummary looks for it.
+const needsRegistry = "needs a schema registry (make registry)"
+
+// shared is the registry of this test binary, started by the first test that asks.
+var shared struct {
+	sync.Mutex
+	tried    bool
+	registry *RegistryServer
+	err      error
+}
+
+// Registry returns the base URL, in Confluent's API, of a Schema Registry that all
+// tests of this binary share: each should use subjects of its own. The first
+// call starts it; [StopAfter] in TestMain ends it.
+func Registry(t testing.TB) string {
+	t.Helper()
+	i := installed(t)
+	shared.Lock()
+	defer shared.Unlock()
+	if !shared.tried {
+		shared.tried = true
+		shared.registry, shared.err = newRegistry(i)
+	}
+	if shared.err != nil {
+		t.Fatalf("start the shared schema registry: %v", shared.err)
+	}
+	return shared.registry.URL()
+}
+
+// StopAfter returns m with a Run that ends the shared services after the tests:
+//
+//	func TestMain(m *testing.M) { goleak.VerifyTestMain(services.StopAfter(m)) }
+//
+// Without it they end with the process.
+func StopAfter(m interface{ Run() int }) interface{ Run() int } { return stopAfter{m} }
+
+type stopAfter struct{ m interface{ Run() int } }
+
+// Run runs the tests.
+func (s stopAfter) Run() int {
+	defer func() {
+		shared.Lock()
+		defer shared.Unlock()
+		if shared.registry != nil {
+			shared.registry.remove()
+			shared.registry = nil
+		}
+	}()
+	return s.m.Run()
+}
+
+// RegistryServer is a Schema Registry that one test has for itself, to take it
+// away and bring it back: its address and what is registered stay.
+type RegistryServer struct {
+	install      registryInstall
+	dir          string // database and log
+	port, health int
+	process      *registryProcess // nil while it is stopped
+}
+
+// NewRegistry starts a registry for one test, and ends it with the test.
+func NewRegistry(t testing.TB) *RegistryServer {
+	t.Helper()
+	r, err := newRegistry(installed(t))
+	if err != nil {
+		t.Fatalf("start a schema registry: %v", err)
+	}
+	t.Cleanup(r.remove)
+	return r
+}
+
+// URL is the base URL of Confluent's API.
+func (r *RegistryServer) URL() string {
+	return "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(r.port)) + "/apis/ccompat/v7"
+}
+
+// Stop kills the registry, as a crash would. Connections to it are then refused.
+func (r *RegistryServer) Stop() {
+	if r.process != nil {
+		r.process.kill()
+		r.process = nil
+	}
+}
+
+// Start starts it again after Stop, and returns when it is ready.
+func (r *RegistryServer) Start(t testing.TB) {
+	t.Helper()
+	r.Stop()
+	if err := r.start(); err != nil {
+		t.Fatalf("start the schema registry again: %v", err)
+	}
+}
+
+func newRegistry(i registryInstall) (*RegistryServer, error) {
+	dir, err := os.MkdirTemp("", "ksim-registry-")
+	if err != nil {
+		return nil, err
+	}
+	r := &RegistryServer{install: i, dir: dir}
+	// Between the choice of a port and the start somebody else may take it.
+	for range 3 {
+		if r.port, r.health, err = freePorts(); err != nil {
+			break
+		}
+		if err = r.start(); err == nil {
+			return r, nil
+		}
+		if !errors.Is(err, errEnded) {
+			break
+		}
+	}
+	r.remove()
+	return nil, err
+}
+
+func (r *RegistryServer) start() (err error) {
+	r.process, err = startRegistry(r.install, r.dir, r.port, r.health)
+	return err
+}
+
+func (r *RegistryServer) remove() {
+	r.Stop()
+	_ = os.RemoveAll(r.dir) // the system's folder for temporary files is cleaned anyway
+}
+
+// freePorts finds two ports that nobody listens on. They are below those that the
+// system gives to clients, or a connection could take the port while the registry
+// is stopped.
+func freePorts() (a, b int, err error) {
+	var found []int
+	for range 100 {
+		port := 20_000 + rand.IntN(10_000)
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			continue
+		}
+		_ = l.Close()
+		if len(found) == 0 || found[0] != port {
+			found = append(found, port)
+		}
+		if len(found) == 2 {
+			return found[0], found[1], nil
+		}
+	}
+	return 0, 0, errors.New("no two free ports among 100 from 20000 to 29999 on 127.0.0.1")
+}
+
+// registryInstall is what is needed to start a registry.
+type registryInstall struct{ java, jar string }
+
+// installed finds Java and the registry, or ends the test.
+func installed(t testing.TB) registryInstall {
+	t.Helper()
+	i, err := findRegistry()
+	switch {
+	case err == nil:
+	case os.Getenv("KSIM_REQUIRE_CONTAINERS") == "1":
+		t.Fatalf("%s, and KSIM_REQUIRE_CONTAINERS=1 forbids to skip: %v", needsRegistry, err)
+	default:
+		t.Skipf("%s: %v", needsRegistry, err)
+	}
+	return i
+}
+
+// findRegistry looks where deploy/registry/fetch.sh puts the registry, and finds a
+// Java as that does.
+func findRegistry() (registryInstall, error) {
+	cache := os.Getenv("XDG_CACHE_HOME")
+	if cache == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return registryInstall{}, err
+		}
+		cache = filepath.Join(home, ".cache")
+	}
+	jar := filepath.Join(cache, "ksim", "registry", RegistryVersion, "quarkus-run.jar")
+	if _, err := os.Stat(jar); err != nil {
+		return registryInstall{}, fmt.Errorf("release %s of Apicurio Registry was not fetched: %w", RegistryVersion, err)
+	}
+	java, err := findJava()
+	return registryInstall{java, jar}, err
+}
