@@ -44,6 +44,7 @@
 //	FailedAt(i, err)         those before i are done, i failed, the rest was not tried
 //	FailedAt(i, ErrStopped)  those before i are done, the rest was not tried
 //	Failed(map)              those in the map failed, all others are done
+//	Tried(n, err)            err is the result for the first n, the rest was not tried
 //	any other error          the batch failed as a whole
 //	Permanent(err)           do not try again: poison
 //	RetryAfter(err, d)       try again, after d at the earliest

@@ -55,6 +55,11 @@ func Failed(errs map[int]error) error {
 	return &failed{errs}
 }
 
+// Tried says that only the first n records of the batch were handled, with the
+// result err, and the rest was not tried. It is for a handler that gives a part of
+// its batch to another: Failed alone would say that the rest is done.
+func Tried(n int, err error) error { return &tried{n, err} }
+
 // Permanent says that trying again is of no use: the record is poison at once.
 // For a batch of several records, put it in [FailedAt] or [Failed]; alone, it
 // makes the consumer try them one by one.
@@ -100,6 +105,11 @@ type failedAt struct {
 
 type failed struct{ errs map[int]error }
 
+type tried struct {
+	n   int
+	err error // nil: they are done
+}
+
 type (
 	permanent   struct{ err error }
 	fatal       struct{ err error }
@@ -118,6 +128,7 @@ type (
 func (e *failedAt) Error() string    { return fmt.Sprintf("record %d of the batch: %v", e.i, e.err) }
 func (e *failedAt) Unwrap() error    { return e.err }
 func (e *failed) Error() string      { return fmt.Sprintf("%d records of the batch failed", len(e.errs)) }
+func (e *tried) Unwrap() error       { return e.err }
 func (e *permanent) Error() string   { return e.err.Error() }
 func (e *permanent) Unwrap() error   { return e.err }
 func (e *fatal) Error() string       { return e.err.Error() }
@@ -130,6 +141,13 @@ func (e *annotated) Error() string   { return e.err.Error() }
 func (e *annotated) Unwrap() error   { return e.err }
 func (e *retryAfter) Error() string  { return e.err.Error() }
 func (e *retryAfter) Unwrap() error  { return e.err }
+
+func (e *tried) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("consumer: stopped after %d records of the batch", e.n)
+	}
+	return fmt.Sprintf("of the first %d records of the batch: %v", e.n, e.err)
+}
 
 func (e *failed) Unwrap() []error {
 	out := make([]error, 0, len(e.errs))
@@ -166,6 +184,18 @@ type verdict struct {
 // read turns the error of a handler into the fate of each of n records. Indexes
 // outside of the batch are a bug of the handler: then no record is done.
 func read(err error, n int) verdict {
+	var part *tried
+	if errors.As(err, &part) && part.n > 0 {
+		if part.n >= n {
+			return read(part.err, n)
+		}
+		v := read(part.err, part.n)
+		for range n - part.n {
+			v.fates = append(v.fates, fateUntried)
+		}
+		v.errs = append(v.errs, make([]error, n-part.n)...)
+		return v
+	}
 	v := verdict{fates: make([]fate, n), errs: make([]error, n)}
 	var f *fatal
 	if errors.As(err, &f) {
