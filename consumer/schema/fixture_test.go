@@ -172,4 +172,3 @@ func until(t testing.TB, what string, ok func() bool) {
 		}
 	}
 }
-

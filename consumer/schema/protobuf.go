@@ -144,8 +144,7 @@ func messageAt(file protoreflect.FileDescriptor, path []int) protoreflect.Messag
 
 // misread finds a field whose bytes are of another wire type than its schema says. The
 // decoder keeps those as unknown fields, which would lose them without a word.
-// Other unknown fields, and unknown values of a closed enum, are what a newer
-// writer adds, and fine.
+// Other unknown fields are what a newer writer adds, and fine.
 func misread(m protoreflect.Message) error {
 	d := m.Descriptor()
 	for unknown := m.GetUnknown(); len(unknown) > 0; {
