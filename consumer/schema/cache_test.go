@@ -21,7 +21,7 @@ type loads struct {
 
 func newLoads(limit int) *loads {
 	l := &loads{}
-	l.cache.load = func(ctx context.Context, n int) (string, *Error) {
+	l.load = func(ctx context.Context, n int) (string, *Error) {
 		l.count.Add(1)
 		l.mu.Lock()
 		say := l.say
@@ -125,7 +125,7 @@ func TestCacheRemembersFailuresForATime(t *testing.T) {
 		time.Sleep(10*time.Second - 1)
 		l.want(t, 7, true, 1)
 		l.answer(nil) // registered meanwhile
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		l.want(t, 7, false, 2)
 		time.Sleep(1000 * time.Hour)
 		l.want(t, 7, false, 2) // values do not change

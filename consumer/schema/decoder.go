@@ -177,8 +177,11 @@ func (d *Decoder) payload(ctx context.Context, by *rule, topic string, id int, p
 	if failure != nil {
 		return nil, failure
 	}
-	if subject := by.subjectOf(topic, name); subject != "" {
-		if _, failure := d.subjects.get(ctx, claim{id, subject}); failure != nil {
+	if by.subject != AnySubject {
+		if name == "" && by.subject != TopicName {
+			return nil, failf(ErrMismatch, "it has no name that a subject could be called by")
+		}
+		if _, failure := d.subjects.get(ctx, claim{id, by.subjectOf(topic, name)}); failure != nil {
 			return nil, failure
 		}
 	}
@@ -187,14 +190,12 @@ func (d *Decoder) payload(ctx context.Context, by *rule, topic string, id int, p
 
 func (r *rule) subjectOf(topic, name string) string {
 	switch r.subject {
-	case TopicName:
-		return topic + r.suffix
 	case RecordName:
 		return name
 	case TopicRecordName:
 		return topic + "-" + name
 	}
-	return ""
+	return topic + r.suffix
 }
 
 func (d *Decoder) loadWriter(ctx context.Context, id int) (compiled, *Error) {

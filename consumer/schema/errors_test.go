@@ -64,7 +64,11 @@ func TestAnswersOfTheRegistry(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r, fake := fakeRegistry(t)
 			fake.Intercept(c.answer)
-			d := r.decoder(Config{RequestTimeout: 500 * time.Millisecond})
+			cfg := Config{}
+			if name == "time-out" {
+				cfg.RequestTimeout = 100 * time.Millisecond
+			}
+			d := r.decoder(cfg)
 			_, err := d.Decode(t.Context(), record("users", wire(7, nil)))
 			if !errors.Is(err, c.kind) || fateOf(err) != c.fate {
 				t.Errorf("got %s: %v; want %s: %v", fateOf(err), err, c.fate, c.kind)
@@ -125,6 +129,38 @@ func TestRecordsThatCannotBeRight(t *testing.T) {
 			t.Errorf("got %+v, %v", v, err)
 		}
 	})
+}
+
+// The strategies name what producers register under.
+func TestSubjects(t *testing.T) {
+	r, _ := fakeRegistry(t)
+	id := map[string]int{}
+	for _, subject := range []string{"users-value", "users-key", "User", "users-User", "Users"} {
+		text := strings.Replace(userAvro, `"string"`, `"string","doc":"`+subject+`"`, 1) // an id each
+		id[subject] = r.register(subject, sr.TypeAvro, text)
+	}
+	value := func(subject string) []byte {
+		return avroValue(t, id[subject], userAvro, map[string]any{"name": "ada"})
+	}
+	for name, subject := range map[SubjectName]string{TopicName: "users-value", RecordName: "User", TopicRecordName: "users-User"} {
+		d := r.decoder(Config{Value: Rule{Subject: name}})
+		for other := range id {
+			_, err := d.Decode(t.Context(), record("users", value(other)))
+			if (err == nil) != (other == subject) || err != nil && !errors.Is(err, ErrMismatch) {
+				t.Errorf("%s by %s: %v", other, name, err)
+			}
+		}
+	}
+	d := r.decoder(Config{Key: &Rule{Subject: TopicName}})
+	rec := record("users", value("users-value"))
+	rec.Key = value("users-key")
+	if _, err := d.Decode(t.Context(), rec); err != nil {
+		t.Error(err)
+	}
+	rec.Key = rec.Value
+	wantKind(t, d, rec, ErrMismatch, `"users-key"`)
+	untitled := r.register("json", sr.TypeJSON, `{"type":"object"}`)
+	wantKind(t, r.decoder(Config{Value: Rule{Subject: RecordName}}), record("users", wire(untitled, []byte(`{}`))), ErrMismatch, "no name")
 }
 
 // A burst of records of one new schema is one request, and later ones are none. An id

@@ -92,6 +92,9 @@ func (r *registry) free(subject string) {
 func (r *registry) decoder(cfg Config) *Decoder {
 	r.Helper()
 	cfg.Registry = r.client
+	if cfg.RequestTimeout == 0 {
+		cfg.RequestTimeout = time.Minute // the machine may be busy
+	}
 	d, err := New(cfg)
 	if err != nil {
 		r.Fatal(err)

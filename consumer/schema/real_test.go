@@ -52,6 +52,22 @@ func TestAvroReferences(t *testing.T) {
 	wantKind(t, r.decoder(Config{Value: Rule{Subject: TopicRecordName}}), rec, ErrMismatch, `"avro-orders-shop.Order"`)
 }
 
+// A subject that was deleted, but not for good, is still there for what was written.
+func TestDeletedSchemas(t *testing.T) {
+	r := realRegistry(t)
+	point, address := r.subject("point"), "deleted-value"
+	r.register(point, sr.TypeAvro, pointAvro)
+	id := r.register(address, sr.TypeAvro, addressAvro, sr.SchemaReference{Name: "geo.Point", Subject: point, Version: 1})
+	if _, err := r.producer.DeleteSubject(t.Context(), address, sr.SoftDelete); err != nil {
+		t.Fatal(err)
+	}
+	d := r.decoder(Config{Value: Rule{Subject: TopicName}})
+	got := decoded(t, d, record("deleted", wire(id, []byte{6, 'U', 'l', 'm', 2, 4})))
+	if city := got.(map[string]any)["city"]; city != "Ulm" {
+		t.Errorf("got %v", got)
+	}
+}
+
 const (
 	moneyProto = `syntax = "proto3"; package shop; message Money { int64 cents = 1; string currency = 2; }`
 	itemProto  = `syntax = "proto3"; package shop; import "shop/money.proto"; message Item { string name = 1; Money price = 2; }`
