@@ -117,7 +117,7 @@ func after(out io.Reader, lines int, moment time.Duration, done <-chan struct{})
 	seen := make(chan struct{})
 	go func() {
 		defer close(seen)
-		for s := bufio.NewScanner(out); lines > 0 && s.Scan(); lines-- { //nolint:revive // it only counts
+		for s := bufio.NewScanner(out); lines > 0 && s.Scan(); lines-- {
 		}
 	}()
 	select {

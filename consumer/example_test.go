@@ -59,7 +59,7 @@ func Example() {
 
 // exampleKafka starts an embedded broker with three records.
 func exampleKafka() (brokers []string, stop func()) {
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "invoices"))
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "invoices", "mails"))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -75,6 +75,39 @@ func exampleKafka() (brokers []string, stop func()) {
 		}
 	}
 	return cluster.ListenAddrs(), cluster.Close
+}
+
+// A service that makes one record of another, exactly once: whoever reads committed
+// records sees the invoice of each order once, whatever happens to this process.
+func ExampleNewTransactional() {
+	brokers, stopKafka := exampleKafka()
+	defer stopKafka()
+
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+
+	cfg := consumer.DefaultConfig()
+	cfg.Brokers = brokers
+	cfg.Topics = []string{"invoices"}
+	cfg.Group = "mailer"
+	cfg.TransactionalID = "mailer-0" // of this replica; a StatefulSet's pod name is a good one
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	cfg.Hooks.OnCommit = func(_ string, _ int32, next int64, _ error) {
+		fmt.Println("committed up to", next)
+		stop()
+	}
+	c, err := consumer.NewTransactional(cfg, consumer.EachTx(func(_ context.Context, r *kgo.Record) ([]*kgo.Record, error) {
+		mail := &kgo.Record{Topic: "mails", Key: r.Key, Value: append([]byte("invoice "), r.Value...)}
+		return []*kgo.Record{mail}, nil
+	}))
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	if err := c.Run(ctx); err != nil {
+		log.Print(err)
+	}
+	// Output: committed up to 3
 }
 
 // A batch goes to a system that takes many records in one call.

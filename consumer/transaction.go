@@ -20,10 +20,14 @@ type TxHandler func(ctx context.Context, b Batch, out *Outbox) error
 type Outbox struct {
 	mu      sync.Mutex
 	closed  bool
+	batch   []*kgo.Record
+	found   int
 	outputs [][]*kgo.Record
 }
 
-func newOutbox(n int) *Outbox { return &Outbox{outputs: make([][]*kgo.Record, n)} }
+func newOutbox(batch []*kgo.Record) *Outbox {
+	return &Outbox{batch: batch, outputs: make([][]*kgo.Record, len(batch))}
+}
 
 // Add adds an output of record i of the batch: it is produced if, and only if,
 // the handler reports that record as done. The outputs of records that must keep
@@ -40,6 +44,43 @@ func (o *Outbox) Add(i int, r *kgo.Record) {
 	}
 }
 
+// AddFor is Add for a record of the batch instead of its index.
+func (o *Outbox) AddFor(source, r *kgo.Record) {
+	i, ok := o.find(source)
+	if !ok {
+		panic(fmt.Sprintf("consumer: Outbox.AddFor: there is no record at offset %d in the batch", source.Offset))
+	}
+	o.Add(i, r)
+}
+
+// find looks first where it found the last one, since handlers go through their batch.
+func (o *Outbox) find(source *kgo.Record) (int, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for n := range o.batch {
+		if i := (o.found + n) % len(o.batch); o.batch[i] == source || o.batch[i].Offset == source.Offset {
+			o.found = i
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+type outboxKey struct{}
+
+// Outputs returns the outbox of the handler call that ctx was given to; nil if
+// the consumer is not a transactional one.
+func Outputs(ctx context.Context) *Outbox {
+	out, _ := ctx.Value(outboxKey{}).(*Outbox)
+	return out
+}
+
+// Tx makes a handler one for [NewTransactional]: one that decodes or traces, and that
+// gets at its outbox by [Outputs].
+func Tx(h Handler) TxHandler {
+	return func(ctx context.Context, b Batch, _ *Outbox) error { return h(ctx, b) }
+}
+
 // take ends the outbox: a handler that still adds to it after it has returned
 // does so in vain. A nil outbox has no outputs.
 func (o *Outbox) take() [][]*kgo.Record {
@@ -54,20 +95,16 @@ func (o *Outbox) take() [][]*kgo.Record {
 
 // EachTx is [Each] for a [TxHandler]: fn returns the outputs of one record.
 func EachTx(fn func(ctx context.Context, r *kgo.Record) ([]*kgo.Record, error)) TxHandler {
-	return func(ctx context.Context, b Batch, out *Outbox) error {
-		i := 0
-		return Each(func(ctx context.Context, r *kgo.Record) error {
-			outputs, err := fn(ctx, r)
-			if err != nil {
-				return err
-			}
-			for _, o := range outputs {
-				out.Add(i, o)
-			}
-			i++
-			return nil
-		})(ctx, b)
-	}
+	return Tx(Each(func(ctx context.Context, r *kgo.Record) error {
+		outputs, err := fn(ctx, r)
+		if err != nil {
+			return err
+		}
+		for _, o := range outputs {
+			Outputs(ctx).AddFor(r, o)
+		}
+		return nil
+	}))
 }
 
 // NewTransactional returns a consumer whose outcome in Kafka is exactly once

@@ -334,3 +334,38 @@ func TestTransactionalConfig(t *testing.T) {
 	out := &consumer.Outbox{}
 	out.Add(0, nil)
 }
+
+// A handler in wrappers gets at the outbox of its call by its context, and finds the
+// record by itself.
+func TestTransactionThroughWrappers(t *testing.T) {
+	k := startKafka(t)
+	k.createTopic(outputs, 3)
+	k.produce(0, 100)
+	cfg := k.config()
+	cfg.Order = consumer.Unordered
+	handler := consumer.Each(func(ctx context.Context, r *kgo.Record) error {
+		consumer.Outputs(ctx).AddFor(r, &kgo.Record{Topic: outputs, Key: r.Key, Value: r.Value})
+		return nil
+	})
+	r := k.startTx(cfg, "tx-1", consumer.Tx(func(ctx context.Context, b consumer.Batch) error {
+		defer func() {
+			if recover() == nil {
+				t.Error("AddFor took a record that is not there")
+			}
+		}()
+		if err := handler(ctx, b); err != nil {
+			t.Error(err)
+		}
+		consumer.Outputs(ctx).AddFor(&kgo.Record{Offset: 1 << 40}, nil)
+		return nil
+	}))
+	k.until("every commit", func() bool { return k.committed() == 100 })
+	r.finish()
+	got := k.visible(outputs, 100)
+	if len(got) != 100 {
+		t.Errorf("%d outputs", len(got))
+	}
+	if consumer.Outputs(t.Context()) != nil {
+		t.Error("there is an outbox without a call")
+	}
+}

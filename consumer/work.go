@@ -78,8 +78,8 @@ func (e *engine) call(t *task) (err error) {
 		}
 	}()
 	if e.tx != nil {
-		t.out = newOutbox(len(t.entries))
-		return e.tx(ctx, b, t.out)
+		t.out = newOutbox(b.Records)
+		return e.tx(context.WithValue(ctx, outboxKey{}, t.out), b, t.out)
 	}
 	return e.handler(ctx, b)
 }
