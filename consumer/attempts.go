@@ -120,21 +120,18 @@ func (s *session) learnAttempts(ctx context.Context, offsets map[string]map[int3
 	if s.txn != nil {
 		return // a transaction that was aborted has no way to say so
 	}
-	var topics []string
-	for topic, parts := range offsets {
+	committed := false
+	for _, parts := range offsets {
 		for _, o := range parts {
-			if o.EpochOffset().Offset >= 0 {
-				topics = append(topics, topic)
-				break
-			}
+			committed = committed || o.EpochOffset().Offset >= 0
 		}
 	}
-	if len(topics) == 0 {
+	if !committed {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.e.cfg.CommitTimeout)
 	defer cancel()
-	got, err := kadm.NewClient(s.cl).FetchOffsetsForTopics(ctx, s.e.cfg.Group, topics...)
+	got, err := kadm.NewClient(s.client()).FetchOffsets(ctx, s.e.cfg.Group)
 	if err != nil {
 		s.e.log.Debug("cannot read the attempts noted in the group", "err", err)
 		return

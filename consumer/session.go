@@ -30,7 +30,8 @@ func (e *rejoinError) Unwrap() error { return e.err }
 // had them meanwhile. A new client starts at what is committed.
 type session struct {
 	e      *engine
-	cl     *kgo.Client
+	cl     *kgo.Client   // see client
+	made   chan struct{} // closed when cl is set
 	commit *committer    // nil in a transactional session
 	txn    *transactor   // nil in any other
 	polled chan struct{} // closed when polling has ended
@@ -52,7 +53,7 @@ type session struct {
 }
 
 func newSession(e *engine) *session {
-	s := &session{e: e, parts: make(map[topicPartition]*partition), polled: make(chan struct{})}
+	s := &session{e: e, parts: make(map[topicPartition]*partition), made: make(chan struct{}), polled: make(chan struct{})}
 	s.aborted, s.endAll = context.WithCancelCause(context.Background())
 	s.life, s.endLife = context.WithCancelCause(s.aborted)
 	s.stopped, s.endStop = context.WithCancelCause(s.aborted)
@@ -107,7 +108,14 @@ func (s *session) run(ctx context.Context) error {
 	return result
 }
 
+// client is for callbacks: the first of them can come before NewClient has returned.
+func (s *session) client() *kgo.Client {
+	<-s.made
+	return s.cl
+}
+
 func (s *session) connect(ctx context.Context) (err error) {
+	defer close(s.made)
 	if s.txn != nil {
 		s.cl, err = s.txn.connect(ctx)
 		return err
