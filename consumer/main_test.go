@@ -11,7 +11,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	reexec.Main(crashMode(), containers.ReaperMode())
+	reexec.Main(crashMode(), shareMember, containers.ReaperMode())
 	if exit, ok := runAsMember(); ok {
 		os.Exit(exit)
 	}

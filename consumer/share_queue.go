@@ -72,7 +72,7 @@ func (s *shareSession) arrive(r *kgo.Record) {
 		s.bury(s.giveBack(h)...)
 		return
 	}
-	s.enqueue(q, h, false)
+	s.enqueue(q, h, false) // it starts when all of the poll are here, see poll
 }
 
 // supersede is for a record that comes again while an earlier delivery of it is
@@ -98,7 +98,7 @@ func (s *shareSession) supersede(old, h *held) bool {
 	return false
 }
 
-// enqueue makes a record ready for a handler.
+// enqueue makes a record ready for a handler; dispatch starts it.
 func (s *shareSession) enqueue(q *shareQueue, h *held, front bool) {
 	h.state = holdReady
 	if front {
@@ -107,7 +107,6 @@ func (s *shareSession) enqueue(q *shareQueue, h *held, front bool) {
 		q.ready = append(q.ready, h)
 	}
 	s.list(q)
-	s.dispatch()
 }
 
 func (s *shareSession) list(q *shareQueue) {
@@ -162,6 +161,7 @@ func (s *shareSession) wait(q *shareQueue, h *held, d time.Duration) {
 		defer s.mu.Unlock()
 		if h.state == holdWaiting {
 			s.enqueue(q, h, false)
+			s.dispatch()
 		}
 	})
 }

@@ -149,11 +149,19 @@ func (s *shareSession) poll(ctx context.Context, cl *kgo.Client) {
 		f := cl.PollRecords(ctx, n)
 		f.EachRecord(s.arrive)
 		s.polling.Unlock()
+		s.start()
 		f.EachError(s.fetchError)
 		if f.IsClientClosed() {
 			return
 		}
 	}
+}
+
+// start hands out what has arrived.
+func (s *shareSession) start() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dispatch()
 }
 
 // room waits until more records may come, and returns how many; 0 at the end.

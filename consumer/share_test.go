@@ -23,7 +23,10 @@ type shareKafka struct {
 	brokers []string
 	client  *kgo.Client
 	lock    time.Duration
+	topic   string
+	letters string
 	group   string
+	members int // made so far, for their client ids
 }
 
 // embedded starts a broker whose locks last for a second, the least that
@@ -34,6 +37,7 @@ func embedded(t *testing.T) *shareKafka {
 		kfake.NumBrokers(2), kfake.SeedTopics(partitions, topic), kfake.SeedTopics(1, letters),
 		kfake.BrokerConfigs(map[string]string{
 			"group.share.heartbeat.interval.ms":   "100",
+			"group.share.session.timeout.ms":      "3000", // a member that is dead keeps its partitions for so long
 			"group.share.record.lock.duration.ms": "1000",
 			"share.record.lock.sweep.interval.ms": "50",
 		}),
@@ -52,7 +56,7 @@ func shareOn(t *testing.T, brokers []string, lock time.Duration) *shareKafka {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	return &shareKafka{t, brokers, client, lock, group}
+	return &shareKafka{T: t, brokers: brokers, client: client, lock: lock, topic: topic, letters: letters, group: group}
 }
 
 func (k *shareKafka) produce(from, n int) {
@@ -61,7 +65,7 @@ func (k *shareKafka) produce(from, n int) {
 	for i := range recs {
 		id := from + i
 		recs[i] = &kgo.Record{
-			Topic: topic, Partition: int32(id % partitions), Key: fmt.Appendf(nil, "k%d", id), Value: strconv.AppendInt(nil, int64(id), 10),
+			Topic: k.topic, Partition: int32(id % partitions), Key: fmt.Appendf(nil, "k%d", id), Value: strconv.AppendInt(nil, int64(id), 10),
 			Headers: []kgo.RecordHeader{{Key: "trace", Value: []byte{0, 0xff, byte(id)}}},
 		}
 	}
@@ -72,7 +76,8 @@ func (k *shareKafka) produce(from, n int) {
 
 func (k *shareKafka) config() consumer.ShareConfig {
 	cfg := consumer.DefaultShareConfig()
-	cfg.Brokers, cfg.Topics, cfg.Group, cfg.ClientID = k.brokers, []string{topic}, k.group, "c"
+	k.members++
+	cfg.Brokers, cfg.Topics, cfg.Group, cfg.ClientID = k.brokers, []string{k.topic}, k.group, fmt.Sprintf("c%d", k.members)
 	cfg.Start = consumer.Earliest
 	cfg.Retry.Initial, cfg.Retry.Max = 5*time.Millisecond, 20*time.Millisecond
 	cfg.ShutdownTimeout = 10 * time.Second
@@ -211,21 +216,52 @@ func (d *deliveries) once(t *testing.T, n int) {
 
 var errNo = errors.New("no")
 
-// Everything is accepted, once.
-func TestShareAccept(t *testing.T) { shareAccept(embedded(t)) }
+func (d *deliveries) handler(who string) consumer.ShareHandler { return d.slow(who, 0) }
 
-func shareAccept(k *shareKafka) {
-	k.produce(0, 300)
-	d := newDeliveries()
-	r := k.start(k.config(), consumer.Each(func(_ context.Context, r *kgo.Record) error {
-		d.add("", r)
-		return nil
-	}))
-	r.until("all acknowledgements", func() bool { return r.c.Stats().Accepted == 300 })
-	r.finish()
-	d.once(k.T, 300)
-	if got := r.c.Stats(); got != (consumer.ShareStats{Accepted: 300}) {
-		k.Errorf("%+v", got)
+func (d *deliveries) slow(who string, takes time.Duration) consumer.ShareHandler {
+	return consumer.Each(func(ctx context.Context, r *kgo.Record) error {
+		d.add(who, r)
+		select {
+		case <-time.After(takes):
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	})
+}
+
+func headers(r *kgo.Record) map[string]string {
+	out := make(map[string]string)
+	for _, h := range r.Headers {
+		out[h.Key] = string(h.Value)
 	}
-	k.nothingLeft()
+	return out
+}
+
+// readLetters returns all dead letters, and fails if there are not n.
+func (k *shareKafka) readLetters(n int) []*kgo.Record {
+	k.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(k.brokers...), kgo.ConsumeTopics(k.letters), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		k.Fatal(err)
+	}
+	defer cl.Close()
+	var out []*kgo.Record
+	for len(out) <= n {
+		wait := patience
+		if len(out) == n {
+			wait = time.Second // for one too many
+		}
+		ctx, cancel := context.WithTimeout(k.Context(), wait)
+		f := cl.PollFetches(ctx)
+		cancel()
+		if len(f.Records()) == 0 {
+			break
+		}
+		out = append(out, f.Records()...)
+	}
+	if len(out) != n {
+		k.Fatalf("%d dead letters, want %d", len(out), n)
+	}
+	return out
 }
