@@ -2,7 +2,6 @@ package consumer_test
 
 import (
 	"context"
-	"strings"
 	"testing"
 	"time"
 
@@ -11,8 +10,7 @@ import (
 	"github.com/ksim-dev/ksim/harness/backend/containers"
 )
 
-// The suite on real Kafka. Its tests wait for locks most of the time, and so run
-// side by side, each with its own topics and group.
+// The suite on real Kafka, each test with its own topics and group.
 func TestShareOnKafka(t *testing.T) {
 	containers.Require(t)
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
@@ -34,21 +32,15 @@ func TestShareOnKafka(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	t.Run("suite", func(t *testing.T) {
-		for _, c := range shareSuite {
-			t.Run(c.name, func(t *testing.T) {
-				t.Parallel()
-				k := shareOn(t, cluster.Brokers(), lock)
-				name := strings.ToLower(c.name)
-				k.topic, k.letters, k.group = name, name+".letters", name+".group"
-				admin := kadm.NewClient(k.client)
-				for topic, n := range map[string]int32{k.topic: partitions, k.letters: 1} {
-					if _, err := admin.CreateTopic(k.Context(), n, 1, nil, topic); err != nil {
-						t.Fatal(err)
-					}
-				}
-				c.run(k)
-			})
+	shareTests(t, func(t *testing.T, name string) *shareKafka {
+		k := shareOn(t, cluster.Brokers(), lock)
+		k.topic, k.letters, k.group = name, name+".letters", name+".group"
+		admin := kadm.NewClient(k.client)
+		for topic, n := range map[string]int32{k.topic: partitions, k.letters: 1} {
+			if _, err := admin.CreateTopic(k.Context(), n, 1, nil, topic); err != nil {
+				t.Fatal(err)
+			}
 		}
+		return k
 	})
 }

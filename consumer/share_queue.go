@@ -45,25 +45,39 @@ func (s *shareSession) buffer(h *held) {
 
 // arrive takes a record over from the Kafka client.
 func (s *shareSession) arrive(r *kgo.Record) {
+	h := s.unbuffer(r)
+	switch {
+	case h == nil: // after an abort
+	case r.DeliveryCount() == 0:
+		s.abort(errContext) // it cannot be acknowledged any more
+	default:
+		s.admit(h)
+	}
+}
+
+func (s *shareSession) unbuffer(r *kgo.Record) *held {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h := s.buffered[r]
-	if h == nil {
-		return // after an abort
+	if h != nil {
+		delete(s.buffered, r)
+		h.veil.off.Store(true)
 	}
-	delete(s.buffered, r)
-	h.veil.off.Store(true)
-	if r.DeliveryCount() == 0 {
-		s.abortLocked(errContext) // it cannot be acknowledged any more
-		return
-	}
+	return h
+}
+
+// admit queues a record that is here now. It starts when all of its poll are here,
+// see poll.
+func (s *shareSession) admit(h *held) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if h.lost { // its lock expired in the client's buffer
 		h.state = holdEnded
 		return
 	}
 	q := s.queue(h.tp)
-	old := q.held[r.Offset]
-	q.held[r.Offset] = h
+	old := q.held[h.rec.Offset]
+	q.held[h.rec.Offset] = h
 	s.counts.flightCount.Add(1)
 	if old != nil && s.supersede(old, h) {
 		return
@@ -72,7 +86,7 @@ func (s *shareSession) arrive(r *kgo.Record) {
 		s.bury(s.giveBack(h)...)
 		return
 	}
-	s.enqueue(q, h, false) // it starts when all of the poll are here, see poll
+	s.enqueue(q, h, false)
 }
 
 // supersede is for a record that comes again while an earlier delivery of it is

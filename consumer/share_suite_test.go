@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -38,9 +39,19 @@ var shareSuite = []struct {
 }
 
 func TestShare(t *testing.T) {
+	shareTests(t, func(t *testing.T, _ string) *shareKafka { return embedded(t) })
+}
+
+// shareTests runs the suite. Its tests wait for locks most of the time, and so run
+// side by side.
+func shareTests(t *testing.T, on func(t *testing.T, name string) *shareKafka) {
+	var all sync.WaitGroup
 	for _, c := range shareSuite {
-		t.Run(c.name, func(t *testing.T) { c.run(embedded(t)) })
+		all.Go(func() {
+			t.Run(c.name, func(t *testing.T) { c.run(on(t, strings.ToLower(c.name))) })
+		})
 	}
+	all.Wait()
 }
 
 // Everything is accepted, once.
