@@ -147,11 +147,12 @@ func (s *shareSession) settle(b *shareBatch, v verdict) (poison []*held) {
 func (s *shareSession) settleLost(q *shareQueue, h *held, done bool) []*held {
 	next := h.next
 	s.drop(h)
+	for next != nil && next.lost { // that one was taken away too, while it waited
+		s.drop(next)
+		next = next.next
+	}
 	switch {
-	case next == nil || next.lost || next.state != holdBehind:
-		if next != nil && next.state == holdBehind {
-			s.drop(next)
-		}
+	case next == nil || next.state != holdBehind:
 		if done {
 			s.ackFailed(h.tp, []*held{h}, kgo.AckAccept, errTaken)
 		}
