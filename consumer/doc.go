@@ -61,6 +61,12 @@
 // is therefore handled alone, and a batch that failed by a bare [Permanent] is
 // tried again one by one. With Retry.Attempts 1 there is no such second look.
 //
+// # Queues
+//
+// [NewShare] makes a member of a share group instead (KIP-932): handlers return the
+// same, records are locked one by one, any number of members share a partition,
+// and there is no order. See [ShareConsumer].
+//
 // # Dead letters
 //
 // A dead letter is the record as it was, with headers that say where it came from

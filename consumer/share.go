@@ -98,8 +98,8 @@ func NewShare(cfg ShareConfig, handler ShareHandler) (*ShareConsumer, error) {
 
 // Run joins the share group and consumes until ctx ends; then it takes nothing
 // more, gives back what was not begun, waits for handlers, acknowledges, and
-// leaves the group, within Config.ShutdownTimeout, and returns nil. It returns an
-// error
+// leaves the group, within ShareConfig.ShutdownTimeout, and returns nil. It
+// returns an error
 //
 //   - that the handler gave to [Fatal],
 //   - [*PoisonError] if a record can be neither handled nor put aside,

@@ -118,12 +118,27 @@ func (s *shareSession) flush(ctx context.Context, mark func()) (map[topicPartiti
 	s.answers = make(map[topicPartition]error)
 	s.answersMu.Unlock()
 	mark()
-	err := s.cl.FlushAcks(ctx)
+	err := s.nudge(ctx)
 	s.answersMu.Lock()
 	defer s.answersMu.Unlock()
 	answers := s.answers
 	s.answers = nil
 	return answers, err
+}
+
+// nudge flushes until all is answered. What the broker wants to be sent again
+// (it is loading, say), franz-go sends with its next fetch, or the next flush; and
+// while handlers are busy there is no fetch.
+func (s *shareSession) nudge(ctx context.Context) error {
+	const each = 250 * time.Millisecond
+	for {
+		again, cancel := context.WithTimeout(ctx, each)
+		err := s.cl.FlushAcks(again)
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+	}
 }
 
 // onAcks is franz-go's callback. It returns before FlushAcks does.

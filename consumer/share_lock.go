@@ -24,18 +24,20 @@ func (s *shareSession) due(now time.Time) []*held {
 }
 
 // renew renews locks. If the broker refuses a partition, its records are tried
-// one by one, for one that was lost spoils the others.
+// one by one, for one that was lost spoils the others. After some failures
+// franz-go does not try a record again, and says nothing: then the first answer
+// stands.
 func (s *shareSession) renew(ctx context.Context, recs []*held) {
 	if len(recs) == 0 {
 		return
 	}
-	for tp, hs := range s.renewOnce(ctx, recs) {
+	for tp, hs := range s.renewOnce(ctx, recs, nil) {
 		if len(hs.recs) == 1 {
 			s.loseAll(hs.recs, fmt.Errorf("%w: %w", errTaken, hs.err))
 			continue
 		}
 		for _, h := range hs.recs {
-			if again, refused := s.renewOnce(ctx, []*held{h})[tp]; refused {
+			if again, refused := s.renewOnce(ctx, []*held{h}, hs.err)[tp]; refused {
 				s.loseAll(again.recs, fmt.Errorf("%w: %w", errTaken, again.err))
 			}
 		}
@@ -48,7 +50,7 @@ type refusal struct {
 }
 
 // renewOnce renews locks, and returns the partitions for which that failed.
-func (s *shareSession) renewOnce(ctx context.Context, recs []*held) map[topicPartition]refusal {
+func (s *shareSession) renewOnce(ctx context.Context, recs []*held, before error) map[topicPartition]refusal {
 	byTP := make(map[topicPartition][]*held)
 	sent := time.Now()
 	answers, err := s.flush(ctx, func() { s.markRenewed(recs, byTP) })
@@ -61,6 +63,8 @@ func (s *shareSession) renewOnce(ctx context.Context, recs []*held) map[topicPar
 	for tp, hs := range byTP {
 		answer, told := answers[tp]
 		switch {
+		case !told && before != nil:
+			refused[tp] = refusal{hs, before}
 		case !told:
 			s.abortLocked(errImplicit)
 		case answer != nil:

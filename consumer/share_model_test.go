@@ -297,7 +297,7 @@ func (c shareModelCase) run() string {
 		return err.Error()
 	case c.stopAfter == 0 && left > 0:
 		return fmt.Sprintf("%d records have no end", left)
-	case held > 0 && c.refuse+c.lose == 0:
+	case held > 0 && c.renews && c.refuse+c.lose == 0:
 		return fmt.Sprintf("%d records are still locked after the end", held)
 	case s.counts.flightCount.Load() != 0 || s.running != 0 || len(s.ends) != 0:
 		return fmt.Sprintf("%d in flight, %d running, %d to acknowledge after the end", s.counts.flightCount.Load(), s.running, len(s.ends))

@@ -1,18 +1,24 @@
 package consumer_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/ksim-dev/ksim/consumer"
 )
@@ -20,6 +26,7 @@ import (
 // shareKafka is Kafka, embedded or in a container, with two topics.
 type shareKafka struct {
 	*testing.T
+	cluster *kfake.Cluster // nil in a container
 	brokers []string
 	client  *kgo.Client
 	lock    time.Duration
@@ -31,9 +38,9 @@ type shareKafka struct {
 
 // embedded starts a broker whose locks last for a second, the least that
 // franz-go knows, and are swept often.
-func embedded(t *testing.T) *shareKafka {
+func embedded(t *testing.T, opts ...kfake.Opt) *shareKafka {
 	t.Helper()
-	cluster, err := kfake.NewCluster(
+	cluster, err := kfake.NewCluster(append(opts,
 		kfake.NumBrokers(2), kfake.SeedTopics(partitions, topic), kfake.SeedTopics(1, letters),
 		kfake.BrokerConfigs(map[string]string{
 			"group.share.heartbeat.interval.ms":   "100",
@@ -41,12 +48,14 @@ func embedded(t *testing.T) *shareKafka {
 			"group.share.record.lock.duration.ms": "1000",
 			"share.record.lock.sweep.interval.ms": "50",
 		}),
-	)
+	)...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(cluster.Close)
-	return shareOn(t, cluster.ListenAddrs(), time.Second)
+	k := shareOn(t, cluster.ListenAddrs(), time.Second)
+	k.cluster = cluster
+	return k
 }
 
 func shareOn(t *testing.T, brokers []string, lock time.Duration) *shareKafka {
@@ -264,4 +273,263 @@ func (k *shareKafka) readLetters(n int) []*kgo.Record {
 		k.Fatalf("%d dead letters, want %d", len(out), n)
 	}
 	return out
+}
+
+// Before Kafka 4.2 a lock cannot be renewed: a handler ends before it does, and
+// what waits too long is given back.
+func TestShareWithoutRenewal(t *testing.T) {
+	versions := kversion.Stable()
+	versions.SetMaxKeyVersion(int16(kmsg.ShareFetch), 1)
+	versions.SetMaxKeyVersion(int16(kmsg.ShareAcknowledge), 1)
+	k := embedded(t, kfake.MaxVersions(versions))
+	k.produce(0, 2)
+	cfg := k.config()
+	log := new(logged)
+	cfg.Logger = slog.New(slog.NewTextHandler(log, nil))
+	cfg.HandlerTimeout = 0
+	cfg.Retry.Attempts = 10
+	d := newDeliveries()
+	r := k.start(cfg, consumer.Each(func(ctx context.Context, r *kgo.Record) error {
+		n := d.add("", r)
+		switch {
+		case string(r.Value) == "0" && n == 1:
+			<-ctx.Done() // by the lock
+			return context.Cause(ctx)
+		case string(r.Value) == "1" && r.DeliveryCount() == 1:
+			return consumer.RetryAfter(errNo, time.Hour)
+		}
+		return nil
+	}))
+	r.until("both", func() bool { return r.c.Stats().Accepted == 2 })
+	r.finish()
+	if got := d.of("0"); len(got) < 2 {
+		t.Errorf("deliveries %v of the one with a slow handler", got)
+	}
+	if got := d.of("1"); len(got) != 2 || got[1] != 2 || r.c.Stats().Released == 0 {
+		t.Errorf("deliveries %v of the one that had to wait, %+v", got, r.c.Stats())
+	}
+	if !log.has("cannot renew") {
+		t.Error("no warning")
+	}
+}
+
+// A refused acknowledgement is told, and the record comes again when its lock ends.
+func TestShareAckFailed(t *testing.T) {
+	k := embedded(t)
+	k.produce(0, 1)
+	fault := k.cluster.Fault(kfake.Fault{
+		Keys: []kmsg.Key{kmsg.ShareAcknowledge, kmsg.ShareFetch}, Err: kerr.InvalidRecordState, Count: 1,
+		When: func(req kmsg.Request) bool {
+			switch req := req.(type) {
+			case *kmsg.ShareAcknowledgeRequest:
+				return len(req.Topics) > 0
+			case *kmsg.ShareFetchRequest:
+				return len(req.Topics) > 0 && len(req.Topics[0].Partitions[0].AcknowledgementBatches) > 0
+			}
+			return false
+		},
+	})
+	defer fault.Remove()
+	failed := make(chan consumer.ShareAckInfo, 10)
+	cfg := k.config()
+	cfg.Hooks.OnAckFailed = func(i consumer.ShareAckInfo) { failed <- i }
+	d := newDeliveries()
+	r := k.start(cfg, d.handler(""))
+	select {
+	case i := <-failed:
+		if i.Topic != topic || len(i.Offsets) != 1 || i.Offsets[0] != 0 || i.Status != kgo.AckAccept || i.Err == nil {
+			t.Errorf("%+v", i)
+		}
+	case <-time.After(patience):
+		t.Fatal("nobody told")
+	}
+	r.until("its end", func() bool { return r.c.Stats().Accepted == 1 })
+	r.finish()
+	if got := d.of("0"); len(got) != 2 || got[1] != 2 || r.c.Stats().AckFailed != 1 {
+		t.Errorf("deliveries %v, %+v", got, r.c.Stats())
+	}
+}
+
+// A broker that is loading refuses a renewal for a moment: no lock is lost by it,
+// although the consumer is full and fetches nothing.
+func TestShareRenewalRefusedForAMoment(t *testing.T) {
+	k := embedded(t)
+	k.produce(0, 1)
+	fault := k.cluster.Fault(kfake.Fault{
+		Keys: []kmsg.Key{kmsg.ShareAcknowledge}, Topic: topic, Err: kerr.CoordinatorLoadInProgress, Count: 1,
+		When: func(req kmsg.Request) bool { return req.(*kmsg.ShareAcknowledgeRequest).IsRenewAck },
+	})
+	defer fault.Remove()
+	cfg := k.config()
+	cfg.HandlerTimeout, cfg.BatchSize, cfg.MaxInFlight = 0, 1, 1
+	d := newDeliveries()
+	r := k.start(cfg, d.slow("", 3*k.lock))
+	r.until("its end", func() bool { return r.c.Stats().Accepted == 1 })
+	r.finish()
+	d.once(t, 1)
+	if s := r.c.Stats(); fault.Hits() == 0 || s.Taken > 0 || s.AckFailed > 0 {
+		t.Errorf("refused %d times, %+v", fault.Hits(), s)
+	}
+}
+
+// The connection breaks in the middle of a renewal, and with it the broker's
+// session with this member: the broker delivers all that it holds again, and here
+// no record is with two handlers at once.
+func TestShareConnectionLost(t *testing.T) {
+	k := embedded(t)
+	k.produce(0, 12)
+	var broken, taken, both atomic.Int32
+	k.cluster.ControlKey(int16(kmsg.ShareAcknowledge), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		if broken.Load() < 2 && req.(*kmsg.ShareAcknowledgeRequest).IsRenewAck {
+			broken.Add(1)
+			k.cluster.KeepControl()
+			return nil, errNo, true
+		}
+		k.cluster.KeepControl()
+		return nil, nil, false
+	})
+	cfg := k.config()
+	cfg.HandlerTimeout = 0
+	cfg.Hooks.OnTaken = func(string, int32, []int64, error) { taken.Add(1) }
+	var running sync.Map
+	d := newDeliveries()
+	r := k.start(cfg, func(ctx context.Context, b consumer.Batch) error {
+		for _, r := range b.Records {
+			if _, twice := running.LoadOrStore(string(r.Value), true); twice {
+				both.Add(1)
+			}
+			d.add("", r)
+		}
+		defer func() {
+			for _, r := range b.Records {
+				running.Delete(string(r.Value))
+			}
+		}()
+		select {
+		case <-time.After(k.lock):
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	})
+	r.until("all", func() bool { return r.c.Stats().Accepted == 12 })
+	r.finish()
+	if broken.Load() == 0 || taken.Load() == 0 || both.Load() > 0 {
+		t.Errorf("%d connections broken, %d records taken, %d with two handlers", broken.Load(), taken.Load(), both.Load())
+	}
+	k.nothingLeft()
+}
+
+// Without Start the group's configuration stays as it is, and a silence is explained.
+func TestShareStart(t *testing.T) {
+	k := embedded(t)
+	k.produce(0, 10)
+	cfg := k.config()
+	cfg.Start = ""
+	log := new(logged)
+	cfg.Logger = slog.New(slog.NewTextHandler(log, nil))
+	d := newDeliveries()
+	r := k.start(cfg, d.handler(""))
+	r.until("a warning", func() bool { return log.has("nobody has chosen where this share group starts") })
+	n := 10
+	r.until("new records", func() bool {
+		k.produce(n, 1)
+		n++
+		return d.distinct() > 0
+	})
+	r.finish()
+	if d.of("0") != nil {
+		t.Error("an old record came")
+	}
+}
+
+// A broker without share groups ends Run with words.
+func TestShareUnsupported(t *testing.T) {
+	k := embedded(t, kfake.MaxVersions(kversion.V3_9_0()))
+	r := k.start(k.config(), newDeliveries().handler(""))
+	if err := r.end(); err == nil || !strings.Contains(err.Error(), "no share groups") {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+// A hook that replaces a record's context takes away what acknowledges it: Run
+// says so, and nothing is lost.
+func TestShareHookContext(t *testing.T) {
+	k := embedded(t)
+	k.produce(0, 1)
+	cfg := k.config()
+	cfg.ClientOpts = append(cfg.ClientOpts, kgo.WithHooks(replacer{}))
+	if err := k.start(cfg, newDeliveries().handler("")).end(); err == nil || !strings.Contains(err.Error(), "replaced the context") {
+		t.Fatalf("Run: %v", err)
+	}
+	d := newDeliveries()
+	r := k.start(k.config(), d.handler(""))
+	r.until("the record", func() bool { return r.c.Stats().Accepted == 1 })
+	r.finish()
+}
+
+type replacer struct{}
+
+func (replacer) OnFetchRecordBuffered(r *kgo.Record) { r.Context = context.Background() }
+
+func TestShareConfigValidate(t *testing.T) {
+	good := consumer.DefaultShareConfig()
+	good.Brokers, good.Topics, good.Group = []string{"127.0.0.1:9092"}, []string{"t"}, "g"
+	if err := good.Validate(); err != nil {
+		t.Error(err)
+	}
+	for field, spoil := range map[string]func(*consumer.ShareConfig){
+		"Brokers":                func(c *consumer.ShareConfig) { c.Brokers = []string{""} },
+		"Topics":                 func(c *consumer.ShareConfig) { c.Topics = nil },
+		"Group":                  func(c *consumer.ShareConfig) { c.Group = "" },
+		"Start":                  func(c *consumer.ShareConfig) { c.Start = "middle" },
+		"BatchSize":              func(c *consumer.ShareConfig) { c.BatchSize = 0 },
+		"Concurrency":            func(c *consumer.ShareConfig) { c.Concurrency = 0 },
+		"MaxInFlight":            func(c *consumer.ShareConfig) { c.MaxInFlight = 1 },
+		"Retry.Attempts":         func(c *consumer.ShareConfig) { c.Retry.Attempts = 0 },
+		"Retry.Initial":          func(c *consumer.ShareConfig) { c.Retry.Initial = 0 },
+		"Retry.Max":              func(c *consumer.ShareConfig) { c.Retry.Max = 1 },
+		"Retry.Multiplier":       func(c *consumer.ShareConfig) { c.Retry.Multiplier = 0 },
+		"Retry.Jitter":           func(c *consumer.ShareConfig) { c.Retry.Jitter = 2 },
+		"Poison.Policy":          func(c *consumer.ShareConfig) { c.Poison.Policy = "pray" },
+		"Poison.Topic":           func(c *consumer.ShareConfig) { c.Poison.Topic = "t" },
+		"HandlerTimeout":         func(c *consumer.ShareConfig) { c.HandlerTimeout = -1 },
+		"StallTimeout":           func(c *consumer.ShareConfig) { c.StallTimeout = time.Second },
+		"ShutdownTimeout":        func(c *consumer.ShareConfig) { c.ShutdownTimeout = 0 },
+		"FetchMaxBytes":          func(c *consumer.ShareConfig) { c.FetchMaxBytes = 0 },
+		"FetchMaxPartitionBytes": func(c *consumer.ShareConfig) { c.FetchMaxPartitionBytes = 0 },
+	} {
+		c := good
+		spoil(&c)
+		if err := c.Validate(); err == nil || !strings.HasPrefix(err.Error(), "consumer: "+field+": ") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", field, err)
+		}
+		if _, err := consumer.NewShare(c, newDeliveries().handler("")); err == nil {
+			t.Errorf("%s: NewShare takes it", field)
+		}
+	}
+	if err := (consumer.ShareConfig{}).Validate(); strings.Count(err.Error(), "\n") < 5 {
+		t.Errorf("not all at once: %v", err)
+	}
+	if _, err := consumer.NewShare(good, nil); err == nil {
+		t.Error("no handler was taken")
+	}
+}
+
+// logged keeps what was logged.
+type logged struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *logged) has(text string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.buf.String(), text)
 }
