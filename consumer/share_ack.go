@@ -35,19 +35,24 @@ func (s *shareSession) ackLoop(ctx context.Context) {
 
 // ackOnce sends what is due, and tells whether there was any end to send. If one
 // acknowledgement of a partition is refused, the broker takes none of that
-// request. So records whose lock has probably expired go last, apart.
+// request. So records whose lock has probably expired go last, apart. What is given
+// back because the session stops waits until nothing is fetched any more: the
+// request that gives it back could bring it again, and use up a delivery.
 func (s *shareSession) ackOnce(ctx context.Context) bool {
 	s.mu.Lock()
 	now := time.Now()
-	var sure, doubtful []*held
+	var sure, doubtful, later []*held
 	for _, h := range s.ends {
-		if now.Before(h.deadline) {
+		switch {
+		case h.status == kgo.AckRelease && !s.closing && s.stopped.Err() != nil:
+			later = append(later, h)
+		case now.Before(h.deadline):
 			sure = append(sure, h)
-			continue
+		default:
+			doubtful = append(doubtful, h)
 		}
-		doubtful = append(doubtful, h)
 	}
-	s.ends = nil
+	s.ends = later
 	due := s.due(now)
 	s.mu.Unlock()
 	s.acknowledge(ctx, sure)

@@ -62,6 +62,7 @@ func (s *shareSession) startDraining() {
 	defer s.mu.Unlock()
 	s.closing = true
 	close(s.stopping)
+	signal(s.ackSoon)
 	var idle []*held
 	for _, q := range s.queues {
 		for _, h := range q.held {

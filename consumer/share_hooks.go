@@ -24,9 +24,9 @@ type ShareHooks struct {
 	// broker was gone. What was accepted here in vain may be handled again, here
 	// or elsewhere.
 	OnAckFailed func(ShareAckInfo)
-	// OnTaken: the lock of records that were not done was lost: err tells why.
-	// Their handler's context has been cancelled; others get them.
-	OnTaken func(topic string, partition int32, offsets []int64, err error)
+	// OnTaken: the lock of a record was lost before it was acknowledged: err tells
+	// why. The context of a handler that has it is cancelled; others get it.
+	OnTaken func(topic string, partition int32, offset int64, err error)
 }
 
 // ShareAckInfo describes acknowledgements that were answered. Kafka answers by
@@ -44,7 +44,7 @@ type ShareStats struct {
 	Accepted, Released, Rejected int64 // acknowledgements that the broker took
 	Renewed                      int64 // renewals of a lock that the broker took
 	AckFailed                    int64 // acknowledgements that it did not take
-	Taken                        int64 // whose lock was lost before they were done
+	Taken                        int64 // whose lock was lost before they were acknowledged
 	InFlight                     int64 // held now and not done
 }
 

@@ -124,11 +124,7 @@ func (s *shareSession) lose(h *held, err error) {
 		return
 	}
 	h.lost = true
-	s.counts.taken.Add(1)
-	s.log.Warn("a record was taken away", "topic", h.tp.topic, "partition", h.tp.partition, "offset", h.rec.Offset, "deliveries", h.delivery, "limit", s.limit, "err", err)
-	if hook := s.cfg.Hooks.OnTaken; hook != nil {
-		hook(h.tp.topic, h.tp.partition, []int64{h.rec.Offset}, err)
-	}
+	s.taken(h, err)
 	switch h.state {
 	case holdReady, holdWaiting:
 		s.drop(h)
@@ -177,4 +173,13 @@ func (s *shareSession) checkLocks(now time.Time) time.Duration {
 		s.bury(s.giveBack(h)...)
 	}
 	return min(max(s.lock/20, 20*time.Millisecond), time.Second)
+}
+
+// taken tells that the lock of a record was lost.
+func (s *shareSession) taken(h *held, err error) {
+	s.counts.taken.Add(1)
+	s.log.Warn("a record was taken away", "topic", h.tp.topic, "partition", h.tp.partition, "offset", h.rec.Offset, "deliveries", h.delivery, "limit", s.limit, "err", err)
+	if hook := s.cfg.Hooks.OnTaken; hook != nil {
+		hook(h.tp.topic, h.tp.partition, h.rec.Offset, err)
+	}
 }

@@ -35,10 +35,10 @@ func (s *shareSession) poison(h *held, cause error) {
 		if s.limit > 0 && h.delivery >= s.limit {
 			s.logArchived(h)
 		}
-		s.end(h, kgo.AckRelease)
 		if s.letterCtx.Err() == nil {
 			s.stopLocked(&PoisonError{r.Topic, r.Partition, r.Offset, h.attempts, cause})
 		}
+		s.end(h, kgo.AckRelease)
 		return
 	case PoisonDeadLetter:
 		s.end(h, kgo.AckAccept)

@@ -54,7 +54,7 @@ type shareSession struct {
 	ends     []*held       // to be acknowledged
 	running  int           // goroutines that have records
 	stuck    int           // of them, those whose handler has stalled
-	closing  bool
+	closing  bool          // nothing is fetched or started any more
 	lock     time.Duration // as the broker said last
 }
 
@@ -99,6 +99,7 @@ func (s *shareSession) run(ctx context.Context, set shareSettings) error {
 	deadline := time.Now().Add(s.cfg.ShutdownTimeout)
 	endQuit()
 	poller.Wait() // nothing arrives any more
+	cl.PauseFetchTopics(s.cfg.Topics...)
 	result := s.finish(deadline, acked, endLife)
 	s.unveil()
 	s.leave(cl, deadline, endBase)

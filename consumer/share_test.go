@@ -390,7 +390,7 @@ func TestShareConnectionLost(t *testing.T) {
 	})
 	cfg := k.config()
 	cfg.HandlerTimeout = 0
-	cfg.Hooks.OnTaken = func(string, int32, []int64, error) { taken.Add(1) }
+	cfg.Hooks.OnTaken = func(string, int32, int64, error) { taken.Add(1) }
 	var running sync.Map
 	d := newDeliveries()
 	r := k.start(cfg, func(ctx context.Context, b consumer.Batch) error {

@@ -111,6 +111,9 @@ func (s *shareSession) settle(b *shareBatch, v verdict) (poison []*held) {
 			continue // it was given back when the handler stalled
 		}
 		h.batch = nil
+		if !h.lost && !time.Now().Before(h.deadline) {
+			s.expired(h, fate == fateDone)
+		}
 		if fate != fateDone && abandoned || v.fatal != nil || v.fenced != nil {
 			fate = fateUntried
 		}
@@ -140,6 +143,18 @@ func (s *shareSession) settle(b *shareBatch, v verdict) (poison []*held) {
 		}
 	}
 	return poison
+}
+
+// expired is for a lock that ended unnoticed: the process was frozen, say. The
+// broker does not say so if others are done with the record by now: it takes an
+// acknowledgement of what has ended. So this is told here, and what is done is
+// acknowledged all the same.
+func (s *shareSession) expired(h *held, done bool) {
+	if done {
+		s.taken(h, errExpired)
+		return
+	}
+	s.lose(h, errExpired)
 }
 
 // settleLost is settle for a record that may be somebody else's by now. If it
