@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -84,12 +85,16 @@ type ShareConsumer struct {
 // NewShare checks the configuration and returns a member of a share group. It
 // connects to nothing before [ShareConsumer.Run].
 func NewShare(cfg ShareConfig, handler ShareHandler) (*ShareConsumer, error) {
-	if err := cfg.Validate(); err != nil {
+	var v validation
+	v.need(handler != nil, "NewShare: give it a handler")
+	if err := append(v, cfg.validate()...).join(); err != nil {
 		return nil, err
 	}
-	if handler == nil {
-		return nil, errors.New("consumer: NewShare needs a handler")
+	security, err := cfg.common().SecurityOpts()
+	if err != nil {
+		return nil, err
 	}
+	cfg.ClientOpts = slices.Concat(security, cfg.ClientOpts)
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}

@@ -1,7 +1,6 @@
 package consumer
 
 import (
-	"errors"
 	"log/slog"
 	"time"
 
@@ -16,6 +15,8 @@ type ShareConfig struct {
 	Group   string // the share group
 	// ClientID shows in the broker's logs and metrics.
 	ClientID string
+	TLS      TLS
+	SASL     SASL
 
 	// Start, if given, is written to the group's configuration
 	// (share.auto.offset.reset) before joining. It says where a partition begins
@@ -58,8 +59,8 @@ type ShareConfig struct {
 	// broker brings, in bytes, overall and of one partition.
 	FetchMaxBytes, FetchMaxPartitionBytes int32
 
-	// ClientOpts go to the Kafka clients, after the consumer's own options: TLS,
-	// SASL, hooks. They reach the dead-letter producer too, so no options of a
+	// ClientOpts go to the Kafka clients, after the consumer's own options: hooks, a
+	// dialer. They reach the dead-letter producer too, so no options of a
 	// consumer belong here. A hook may wrap a record's context, not replace it.
 	ClientOpts []kgo.Opt
 	Hooks      ShareHooks
@@ -78,46 +79,39 @@ func DefaultShareConfig() ShareConfig {
 	}
 }
 
-// Validate returns all that is wrong, joined, each error naming its field; nil
-// if nothing is.
-func (c ShareConfig) Validate() error {
-	var v validation
-	v.need(len(c.Brokers) > 0 && noneEmpty(c.Brokers), "Brokers: give host:port of at least one broker")
-	v.need(len(c.Topics) > 0 && noneEmpty(c.Topics), "Topics: give at least one topic")
-	v.need(c.Group != "", "Group: give the name of the share group")
-	oneOf(&v, "Start", c.Start, "", Earliest, Latest)
-	oneOf(&v, "Poison.Policy", c.Poison.Policy, "", PoisonDeadLetter, PoisonSkip, PoisonStop)
-	v.need(c.Poison.Topic == "" || c.Poison.policy() == PoisonDeadLetter, "Poison.Topic: %q is set, but the policy is %s", c.Poison.Topic, c.Poison.policy())
-	common := c.common()
-	for _, topic := range c.Topics {
-		v.need(c.Poison.policy() != PoisonDeadLetter || common.deadLetterTopic(topic) != topic, "Poison.Topic: %s would be its own dead-letter topic", topic)
-	}
-
-	v.atLeast("BatchSize", c.BatchSize, 1)
-	v.atLeast("Concurrency", c.Concurrency, 1)
-	v.atLeast("MaxInFlight", c.MaxInFlight, max(c.BatchSize, 1))
-	v.atLeast("FetchMaxBytes", int(c.FetchMaxBytes), 1)
-	v.atLeast("FetchMaxPartitionBytes", int(c.FetchMaxPartitionBytes), 1)
-	v.atLeast("Retry.Attempts", c.Retry.Attempts, 1)
-	v.positive("Retry.Initial", c.Retry.Initial)
-	v.need(c.Retry.Max >= c.Retry.Initial, "Retry.Max: %v is less than Retry.Initial, %v", c.Retry.Max, c.Retry.Initial)
-	v.need(c.Retry.Multiplier >= 1, "Retry.Multiplier: %v is less than 1", c.Retry.Multiplier)
-	v.need(c.Retry.Jitter >= 0 && c.Retry.Jitter <= 1, "Retry.Jitter: %v is not between 0 and 1", c.Retry.Jitter)
-
-	v.notNegative("HandlerTimeout", c.HandlerTimeout)
-	v.notNegative("StallTimeout", c.StallTimeout)
-	v.positive("ShutdownTimeout", c.ShutdownTimeout)
-	v.need(c.StallTimeout == 0 || c.StallTimeout > c.HandlerTimeout, "StallTimeout: %v is not more than HandlerTimeout, %v", c.StallTimeout, c.HandlerTimeout)
-	return errors.Join(v...)
+// ShareFrom returns a share consumer's configuration with what cfg says of brokers,
+// security, topics, group, retries, poison, timeouts and fetches: one that was loaded
+// from a file, for example. The rest, how much is taken at once and where the group
+// starts, is that of [DefaultShareConfig].
+func ShareFrom(cfg Config) ShareConfig {
+	c := DefaultShareConfig()
+	c.Brokers, c.Topics, c.Group, c.ClientID = cfg.Brokers, cfg.Topics, cfg.Group, cfg.ClientID
+	c.TLS, c.SASL, c.ClientOpts, c.Logger = cfg.TLS, cfg.SASL, cfg.ClientOpts, cfg.Logger
+	c.Retry, c.Poison = cfg.Retry, cfg.Poison
+	c.HandlerTimeout, c.StallTimeout, c.ShutdownTimeout = cfg.HandlerTimeout, cfg.StallTimeout, cfg.ShutdownTimeout
+	c.FetchMaxBytes, c.FetchMaxPartitionBytes = cfg.FetchMaxBytes, cfg.FetchMaxPartitionBytes
+	return c
 }
 
-// common is what a share consumer has in common with a Consumer: what dead
-// letters and the options of their producer are made from.
+// Validate returns all that is wrong, joined, each error naming its field; nil
+// if nothing is.
+func (c ShareConfig) Validate() error { return c.validate().join() }
+
+func (c ShareConfig) validate() validation { return c.common().validate() }
+
+// common is what a share consumer has in common with a Consumer: what is
+// validated, what dead letters and the options of their producer are made from, and
+// how to get at the brokers. All else is a default, in which nothing is wrong.
 func (c ShareConfig) common() Config {
-	return Config{
-		Brokers: c.Brokers, Topics: c.Topics, Group: c.Group, ClientID: c.ClientID,
-		Retry: c.Retry, Poison: c.Poison,
-		CommitTimeout: DefaultConfig().CommitTimeout, // bounds the delivery of a dead letter
-		ClientOpts:    c.ClientOpts, Logger: c.Logger,
+	d := DefaultConfig()
+	d.Brokers, d.Topics, d.Group, d.ClientID = c.Brokers, c.Topics, c.Group, c.ClientID
+	d.TLS, d.SASL, d.ClientOpts, d.Logger = c.TLS, c.SASL, c.ClientOpts, c.Logger
+	d.Retry, d.Poison = c.Retry, c.Poison
+	d.BatchSize, d.Concurrency, d.MaxInFlight, d.MaxSpan = c.BatchSize, c.Concurrency, c.MaxInFlight, max(d.MaxSpan, c.BatchSize)
+	d.HandlerTimeout, d.StallTimeout, d.ShutdownTimeout = c.HandlerTimeout, c.StallTimeout, c.ShutdownTimeout
+	d.FetchMaxBytes, d.FetchMaxPartitionBytes = c.FetchMaxBytes, c.FetchMaxPartitionBytes
+	if c.Start != "" {
+		d.Start = c.Start
 	}
+	return d
 }

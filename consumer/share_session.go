@@ -90,7 +90,7 @@ func (s *shareSession) run(ctx context.Context, set shareSettings) error {
 	poller.Go(func() { s.poll(quit, cl) })
 	loops.Go(func() { defer close(acked); s.ackLoop(life) })
 	loops.Go(s.watchLocks)
-	s.log.Info("joining", "share group", s.cfg.Group, "topics", s.cfg.Topics, "renews", s.renews, "lock", set.lock, "deliveries", set.limit)
+	s.log.Info("joining", "share_group", s.cfg.Group, "topics", s.cfg.Topics, "renews", s.renews, "lock", set.lock, "deliveries", set.limit)
 
 	select {
 	case <-ctx.Done():

@@ -284,7 +284,7 @@ func TestShareWithoutRenewal(t *testing.T) {
 	k := embedded(t, kfake.MaxVersions(versions))
 	k.produce(0, 2)
 	cfg := k.config()
-	log := new(logged)
+	log := new(keptLog)
 	cfg.Logger = slog.New(slog.NewTextHandler(log, nil))
 	cfg.HandlerTimeout = 0
 	cfg.Retry.Attempts = 10
@@ -426,7 +426,7 @@ func TestShareStart(t *testing.T) {
 	k.produce(0, 10)
 	cfg := k.config()
 	cfg.Start = ""
-	log := new(logged)
+	log := new(keptLog)
 	cfg.Logger = slog.New(slog.NewTextHandler(log, nil))
 	d := newDeliveries()
 	r := k.start(cfg, d.handler(""))
@@ -516,19 +516,19 @@ func TestShareConfigValidate(t *testing.T) {
 	}
 }
 
-// logged keeps what was logged.
-type logged struct {
+// keptLog keeps what was keptLog.
+type keptLog struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
 }
 
-func (l *logged) Write(p []byte) (int, error) {
+func (l *keptLog) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.buf.Write(p)
 }
 
-func (l *logged) has(text string) bool {
+func (l *keptLog) has(text string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return strings.Contains(l.buf.String(), text)

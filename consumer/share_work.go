@@ -33,7 +33,7 @@ func (s *shareSession) work(b *shareBatch) {
 
 // call gives a batch to the handler.
 func (s *shareSession) call(b *shareBatch) (err error) {
-	ctx := context.WithValue(b.ctx, stoppingKey{}, stopSign{s.stopping, &s.watched})
+	ctx := context.WithValue(b.ctx, stoppingKey{}, stopSign{s.stopping, &s.watched, b.recs[0].attempts + 1})
 	if d := s.patience(b); d > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, d, errHandlerTimeout)
