@@ -35,6 +35,7 @@ func (s *session) clientOpts(ctx context.Context) []kgo.Opt {
 		kgo.FetchMaxBytes(cfg.FetchMaxBytes),
 		kgo.FetchMaxPartitionBytes(cfg.FetchMaxPartitionBytes),
 		kgo.BrokerMaxReadBytes(max(cfg.FetchMaxBytes, 100<<20)), // kgo's default, which a larger fetch would not fit in
+		kgo.FetchMaxWait(fetchMaxWait),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(), // handlers do not get them, but the watermark passes them
 		kgo.AdjustFetchOffsetsFn(s.begin),
@@ -69,6 +70,11 @@ func (s *session) clientOpts(ctx context.Context) []kgo.Opt {
 	}
 	return append(opts, cfg.ClientOpts...)
 }
+
+// fetchMaxWait is how long a broker may hold a fetch for which it has no records. There
+// is one fetch at a time to each broker, so a partition that is resumed while the
+// others have nothing waits for so long. kgo's default is 5 s.
+const fetchMaxWait = 250 * time.Millisecond
 
 // produceOpts are for producing dead letters and outputs: acks=all and
 // idempotent, which are kgo's defaults; partition by key as Kafka does. It must

@@ -119,8 +119,10 @@ type Config struct {
 	// partitions.
 	Concurrency int
 	// MaxInFlight is how many records of one partition may be delivered and not
-	// done before fetching it pauses. A poll that is under way adds as many
-	// again at most.
+	// done: if there are so many when more of them come, fetching the partition
+	// pauses until half is done. What has been fetched by then comes on top: up to two
+	// times FetchMaxPartitionBytes. In a transaction it is how many records a poll
+	// brings at most, over all partitions.
 	MaxInFlight int
 	// MaxSpan is how far a record may be ahead of the oldest one of its partition
 	// that is not done, in offsets, to be handled. Where records are handled out

@@ -73,6 +73,7 @@ type partition struct {
 	running   int // batches being handled
 	stuck     int // of them, those that have stalled
 	paused    bool
+	resumeAt  int             // goes on when so few are pending
 	committed int64           // last offset that the broker took; 0 if none
 	known     map[int64]trial // attempts at records before they were delivered
 	failures  int             // records delivered and not done at which attempts failed
@@ -142,6 +143,7 @@ func (p *partition) deliver(recs []*kgo.Record) error {
 	if p.place.begin == Unknown {
 		p.place.begin = recs[0].Offset
 	}
+	before := p.pending
 	entries := make([]entry, len(recs))
 	var touched []*lane
 	for i, r := range recs {
@@ -168,13 +170,17 @@ func (p *partition) deliver(recs []*kgo.Record) error {
 		}
 		l.items.push(e)
 	}
+	// Pausing throws away the fetch that is under way. So records that come to an empty
+	// queue never pause it, as many as they are: a fast handler is done with them before
+	// the next ones come.
+	full := before >= p.cfg.MaxInFlight
 	for _, l := range touched {
 		p.ready(l)
 	}
 	if len(touched) == 0 || touched[0] != p.main {
 		p.ready(p.main) // Config.BatchWait: it may be full now
 	}
-	if p.pending >= p.cfg.MaxInFlight {
+	if full {
 		p.setPaused(true)
 	}
 	return nil
@@ -199,6 +205,7 @@ func (p *partition) setPaused(paused bool) {
 	}
 	p.paused = paused
 	if paused {
+		p.resumeAt = p.pending / 2
 		p.owner.pause(p.topicPartition)
 		return
 	}
@@ -353,7 +360,7 @@ func (p *partition) ack(t *task, done []*entry) {
 		t.lane.held = p.track.next
 		p.owner.commitSoon()
 	}
-	if p.paused && p.pending <= p.cfg.MaxInFlight/2 {
+	if p.paused && p.pending <= p.resumeAt {
 		p.setPaused(false)
 	}
 	if moved {

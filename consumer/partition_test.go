@@ -403,25 +403,30 @@ func TestBoundsPauseAndResume(t *testing.T) {
 		if err := p.deliver(records(0, 9, "")); err != nil || o.paused {
 			t.Fatalf("paused %v, %v", o.paused, err)
 		}
-		if err := p.deliver(records(9, 1, "")); err != nil || !o.paused {
-			t.Fatalf("not paused at the bound: %v", err)
+		if err := p.deliver(records(9, 7, "")); err != nil || o.paused {
+			t.Fatalf("paused, though there was room when they came: %v", err)
 		}
-		for range 5 {
+		if err := p.deliver(records(16, 4, "")); err != nil || !o.paused {
+			t.Fatalf("not paused, though there was no room: %v", err)
+		}
+		for range 9 {
 			release <- struct{}{}
 		}
 		synctest.Wait()
+		if !o.paused {
+			t.Fatal("goes on with more than half of what it was paused at")
+		}
+		release <- struct{}{}
+		synctest.Wait()
 		if o.paused {
-			t.Fatal("still paused at half of the bound")
+			t.Fatal("still paused at half of what it was paused at")
 		}
 		close(release)
 		synctest.Wait()
-		if err := p.deliver(records(10, 191, "")); err != nil || o.pauses != 2 {
+		if err := p.deliver(records(20, 181, "")); err != nil || o.pauses != 1 {
 			t.Fatalf("%d pauses, %v", o.pauses, err)
 		}
 		synctest.Wait()
-		if o.paused {
-			t.Fatal("still paused with nothing in flight")
-		}
 		if err := p.deliver(records(200, 1, "")); !errors.Is(err, errRewound) {
 			t.Fatalf("an old offset: %v", err)
 		}

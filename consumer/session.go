@@ -191,11 +191,17 @@ func (s *session) poll(ctx context.Context) {
 	if s.txn != nil {
 		s.txn.claim(ctx)
 	}
+	// All that has come: what a poll left behind would be thrown away and fetched again
+	// if its partition paused meanwhile. A transaction is what one poll brings.
+	most := -1
+	if s.txn != nil {
+		most = s.e.cfg.MaxInFlight
+	}
 	turn := min(time.Second, s.e.cfg.HealthTimeout/4)
 	for {
 		s.e.vitals.pollTurned()
 		wait, cancel := context.WithTimeout(ctx, turn)
-		f := s.cl.PollRecords(wait, s.e.cfg.MaxInFlight)
+		f := s.cl.PollRecords(wait, most)
 		cancel()
 		f.EachError(s.fetchError)
 		if s.txn != nil {
