@@ -87,8 +87,8 @@ func (p *partition) note() string {
 		}
 	}
 	p.track.pending(func(e *entry) {
-		if e.attempts > 0 {
-			known[e.rec.Offset] = e.trial
+		if e.attempts() > 0 {
+			known[e.rec.Offset] = e.tried()
 		}
 	})
 	return formatAttempts(known)

@@ -29,7 +29,7 @@ func deadLetter(cfg *Config, e *entry, cause error, now time.Time) *kgo.Record {
 	if instance == "" {
 		instance = cfg.ClientID
 	}
-	first := e.failed
+	first := e.tried().failed
 	if first.IsZero() {
 		first = now
 	}
@@ -39,7 +39,7 @@ func deadLetter(cfg *Config, e *entry, cause error, now time.Time) *kgo.Record {
 	f := failure{
 		topic: r.Topic, partition: r.Partition, offset: r.Offset,
 		timestamp: r.Timestamp.UnixMilli(), timestampType: r.Attrs.TimestampType(),
-		group: cfg.Group, instance: instance, attempts: e.attempts, stage: stageHandler,
+		group: cfg.Group, instance: instance, attempts: e.attempts(), stage: stageHandler,
 		outer: outerType(cause), inner: errorType(cause), msg: clip(cause.Error(), maxMessage),
 	}
 	if note, ok := notes[HeaderStage]; ok {

@@ -38,16 +38,16 @@ func (p *partition) judge(t *task, v verdict) ruling {
 			r.done = append(r.done, e)
 			continue
 		case fateFailed, fatePoison:
-			if e.attempts == 0 {
+			if e.attempts() == 0 {
 				p.failures++
 			}
 			e.count(v.errs[i])
 			p.remember(e)
-			if fate == fatePoison || e.attempts >= p.cfg.Retry.Attempts {
+			if fate == fatePoison || e.attempts() >= p.cfg.Retry.Attempts {
 				r.poison = append(r.poison, e)
 				continue
 			}
-			attempts = max(attempts, e.attempts)
+			attempts = max(attempts, e.attempts())
 		case fateIsolate:
 			r.single = len(t.entries)
 		case fateUnavailable:
@@ -58,7 +58,7 @@ func (p *partition) judge(t *task, v verdict) ruling {
 		}
 		e.alone = true
 		if r.retry == nil {
-			r.retry = &RetryInfo{Topic: p.topic, Partition: p.partition, Offset: e.rec.Offset, Attempts: e.attempts, Err: v.errs[i]}
+			r.retry = &RetryInfo{Topic: p.topic, Partition: p.partition, Offset: e.rec.Offset, Attempts: e.attempts(), Err: v.errs[i]}
 		}
 	}
 	if len(r.done) > 0 {
@@ -80,7 +80,7 @@ func (p *partition) remember(e *entry) {
 	if p.known == nil {
 		p.known = make(map[int64]trial)
 	}
-	tr := e.trial
+	tr := e.tried()
 	tr.refused = p.known[e.rec.Offset].refused
 	p.known[e.rec.Offset] = tr
 }

@@ -20,7 +20,9 @@ type lane struct {
 	// waiting: its timer will make it ready: a back-off, or Config.BatchWait.
 	waiting bool
 	timer   *time.Timer
-	since   time.Time // when its oldest item came, for Config.BatchWait
+	// returning: the worker that pushes it is about to ask the pool for work.
+	returning bool
+	since     time.Time // when its oldest item came, for Config.BatchWait
 	// single is how many records to hand out one by one, to find the bad one.
 	single int
 	down   int // failures in a row that no record is to blame for
@@ -47,7 +49,7 @@ func (l *lane) size(bound, attempts int) int {
 	}
 	last := max(attempts-1, 1)
 	for i := range n {
-		if l.items.at(i).attempts >= last {
+		if l.items.at(i).attempts() >= last {
 			return max(i, 1)
 		}
 	}
@@ -65,13 +67,13 @@ func (q *fifo) len() int        { return q.count }
 func (q *fifo) at(i int) *entry { return q.ring[(q.head+i)&(len(q.ring)-1)] }
 
 func (q *fifo) push(e *entry) {
-	q.room()
+	q.room(1)
 	q.ring[(q.head+q.count)&(len(q.ring)-1)] = e
 	q.count++
 }
 
 func (q *fifo) pushFront(e *entry) {
-	q.room()
+	q.room(1)
 	q.head = (q.head - 1) & (len(q.ring) - 1)
 	q.ring[q.head] = e
 	q.count++
@@ -85,11 +87,19 @@ func (q *fifo) pop() *entry {
 	return e
 }
 
-func (q *fifo) room() {
-	if q.count < len(q.ring) {
-		return
+// room makes room for n more.
+func (q *fifo) room(n int) {
+	if q.count+n > len(q.ring) {
+		q.grow(q.count + n)
 	}
-	ring := make([]*entry, max(4, 2*len(q.ring)))
+}
+
+func (q *fifo) grow(least int) {
+	size := max(4, len(q.ring))
+	for size < least {
+		size *= 2
+	}
+	ring := make([]*entry, size)
 	for i := range q.count {
 		ring[i] = q.at(i)
 	}

@@ -72,7 +72,7 @@ kafka_dlt-original-consumer-group=billing`
 		if c.styles == nil {
 			err = Annotate(Annotate(err, HeaderCycles, "7"), HeaderOriginalHeaders, "99") // these are not for a handler to say
 		}
-		got := deadLetter(&cfg, &entry{rec: r, trial: trial{attempts: 5, failed: time.UnixMilli(1_700_000_001_000)}}, err, time.UnixMilli(5))
+		got := deadLetter(&cfg, &entry{rec: r, trial: &trial{attempts: 5, failed: time.UnixMilli(1_700_000_001_000)}}, err, time.UnixMilli(5))
 		var lines strings.Builder
 		for _, h := range got.Headers {
 			fmt.Fprintf(&lines, "\n%s=%s", h.Key, strings.Trim(fmt.Sprintf("%q", h.Value), `"`))

@@ -139,37 +139,11 @@ func (p *partition) deliver(recs []*kgo.Record) error {
 	if !p.track.newer(recs[0].Offset) {
 		return errRewound
 	}
-	now := time.Now()
 	if p.place.begin == Unknown {
 		p.place.begin = recs[0].Offset
 	}
 	before := p.pending
-	entries := make([]entry, len(recs))
-	var touched []*lane
-	for i, r := range recs {
-		e := &entries[i]
-		e.rec, e.came = r, now
-		if r.Attrs.IsControl() {
-			// The end of a transaction. Passing it lets the commit, and so the lag,
-			// reach the end of the log.
-			p.track.pass(e)
-			continue
-		}
-		p.pending++
-		if p.known != nil {
-			e.trial = p.known[r.Offset]
-			if e.attempts > 0 {
-				p.failures++
-			}
-		}
-		p.track.add(e)
-		l := p.laneOf(r)
-		if l.items.len() == 0 {
-			l.since = now
-			touched = append(touched, l)
-		}
-		l.items.push(e)
-	}
+	touched := p.enqueue(recs)
 	// Pausing throws away the fetch that is under way. So records that come to an empty
 	// queue never pause it, as many as they are: a fast handler is done with them before
 	// the next ones come.
@@ -184,6 +158,49 @@ func (p *partition) deliver(recs []*kgo.Record) error {
 		p.setPaused(true)
 	}
 	return nil
+}
+
+// enqueue puts records in their lanes, and returns the lanes that had none.
+func (p *partition) enqueue(recs []*kgo.Record) (touched []*lane) {
+	now := time.Now()
+	came := now.UnixNano()
+	entries := make([]entry, len(recs)) // one allocation for all
+	p.track.reserve(len(recs))
+	if p.cfg.Order != OrderKey {
+		p.main.items.room(len(recs))
+	}
+	for i, r := range recs {
+		e := &entries[i]
+		e.rec, e.came = r, came
+		if r.Attrs.IsControl() {
+			// The end of a transaction. Passing it lets the commit, and so the lag,
+			// reach the end of the log.
+			p.track.pass(e)
+			continue
+		}
+		p.pending++
+		if p.known != nil {
+			p.recall(e)
+		}
+		p.track.add(e)
+		l := p.laneOf(r)
+		if l.items.len() == 0 {
+			l.since = now
+			touched = append(touched, l)
+		}
+		l.items.push(e)
+	}
+	return touched
+}
+
+// recall takes what is known of attempts at a record before it was delivered.
+func (p *partition) recall(e *entry) {
+	if tr, ok := p.known[e.rec.Offset]; ok {
+		e.trial = &tr
+		if tr.attempts > 0 {
+			p.failures++
+		}
+	}
 }
 
 func (p *partition) laneOf(r *kgo.Record) *lane {
@@ -247,7 +264,7 @@ func (p *partition) ready(l *lane) {
 	if l.queued || !p.startable(l) {
 		return
 	}
-	if p.cfg.BatchWait > 0 && p.state == active && l.kind != laneRetry && l.items.len() < p.cfg.BatchSize && l.items.at(0).attempts == 0 {
+	if p.cfg.BatchWait > 0 && p.state == active && l.kind != laneRetry && l.items.len() < p.cfg.BatchSize && l.items.at(0).attempts() == 0 {
 		if left := p.cfg.BatchWait - time.Since(l.since); left > 0 {
 			if l.timer == nil {
 				p.after(l, left)
@@ -256,7 +273,7 @@ func (p *partition) ready(l *lane) {
 		}
 	}
 	l.queued = true
-	p.pool.push(l)
+	p.pool.push(l, l.returning)
 }
 
 // after makes a lane ready after d.
@@ -330,26 +347,40 @@ func (p *partition) take(l *lane) *task {
 	return t
 }
 
-// ack marks records as done. After the epoch has been fenced that is no longer
-// for it to say.
+// complete ends a batch of which everything is done: ack and finish in one.
+func (p *partition) complete(t *task) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.acked(t, t.entries)
+	t.lane.down = 0
+	p.finished(t, rest{})
+}
+
+// ack marks records as done.
 func (p *partition) ack(t *task, done []*entry) {
 	if len(done) == 0 {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.acked(t, done)
+}
+
+// acked is ack under the mutex. After the epoch has been fenced, what is done is no
+// longer for it to say.
+func (p *partition) acked(t *task, done []*entry) {
 	if p.state == fenced {
 		return
 	}
 	moved := false
 	for _, e := range done {
-		if e.attempts > 0 {
+		if e.attempts() > 0 {
 			p.failures--
 		}
 		moved = p.track.done(e) || moved
 	}
 	p.pending -= len(done)
-	defer p.owner.settled(len(done))
+	p.owner.settled(len(done))
 	if t.lane.single > 0 {
 		t.lane.single = max(0, t.lane.single-len(done))
 	}
@@ -377,6 +408,10 @@ func (p *partition) ack(t *task, done []*entry) {
 func (p *partition) finish(t *task, r rest) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.finished(t, r)
+}
+
+func (p *partition) finished(t *task, r rest) {
 	p.settled(t)
 	if p.state == fenced {
 		if p.running == 0 {
@@ -401,11 +436,13 @@ func (p *partition) finish(t *task, r rest) {
 			back = true
 		}
 	}
+	l.returning = true
 	if back && l.kind != laneFree {
 		p.hold(l, r)
 	}
 	p.tidy(l)
 	p.ready(l)
+	l.returning = false
 	if p.state == draining {
 		p.readyAll() // what this batch has done may have left holes below it
 		p.checkDrained()

@@ -21,12 +21,14 @@ func newPool(limit int, work func(*lane)) *pool {
 	return p
 }
 
-// push queues a lane; the caller has checked that it is not queued.
-func (p *pool) push(l *lane) {
+// push queues a lane; the caller has checked that it is not queued. Every lane in the
+// queue has a worker that comes for it, unless all are at work: a new one, or the
+// caller itself, if it is a worker that returns.
+func (p *pool) push(l *lane, returning bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ready = append(p.ready, l)
-	if p.workers < p.limit {
+	if !returning && p.workers < p.limit {
 		p.workers++
 		go p.run()
 	}

@@ -42,11 +42,11 @@ func (a *attemptLog) save(tp topicPartition, t *tracker, before map[int64]trial,
 		}
 	}
 	t.pending(func(e *entry) {
-		if e.attempts > known[e.rec.Offset].attempts {
+		if e.attempts() > known[e.rec.Offset].attempts {
 			if known == nil {
 				known = make(map[int64]trial)
 			}
-			known[e.rec.Offset] = e.trial
+			known[e.rec.Offset] = e.tried()
 		}
 	})
 	a.mu.Lock()

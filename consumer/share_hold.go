@@ -120,11 +120,8 @@ func (h *held) stale(now time.Time) bool {
 // been tried then, so deliveries count as well.
 func (h *held) failedOnce(err error) {
 	h.local++
-	h.attempts = max(h.delivery, h.local)
-	h.err = err
-	if h.failed.IsZero() {
-		h.failed = time.Now()
-	}
+	h.count(err)
+	h.trial.attempts = max(h.delivery, h.local)
 }
 
 // solo tells whether a record is to be handled alone: it failed before, or this

@@ -36,7 +36,7 @@ func (s *shareSession) poison(h *held, cause error) {
 			s.logArchived(h)
 		}
 		if s.letterCtx.Err() == nil {
-			s.stopLocked(&PoisonError{r.Topic, r.Partition, r.Offset, h.attempts, cause})
+			s.stopLocked(&PoisonError{r.Topic, r.Partition, r.Offset, h.attempts(), cause})
 		}
 		s.end(h, kgo.AckRelease)
 		return
@@ -45,9 +45,9 @@ func (s *shareSession) poison(h *held, cause error) {
 	case PoisonSkip:
 		s.end(h, kgo.AckReject)
 	}
-	s.log.Error("poison", "topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "attempts", h.attempts, "deliveries", h.delivery, "policy", string(policy), "err", cause)
+	s.log.Error("poison", "topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "attempts", h.attempts(), "deliveries", h.delivery, "policy", string(policy), "err", cause)
 	if hook := s.cfg.Hooks.OnPoison; hook != nil {
-		hook(r, h.attempts, cause, policy)
+		hook(r, h.attempts(), cause, policy)
 	}
 }
 

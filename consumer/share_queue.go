@@ -94,7 +94,11 @@ func (s *shareSession) admit(h *held) {
 // once, and what it has done counts for the new one. It tells whether the new
 // one is settled by that.
 func (s *shareSession) supersede(old, h *held) bool {
-	h.local, h.attempts, h.failed, h.err, h.alone = old.local, old.attempts, old.failed, old.err, old.alone
+	h.local, h.alone = old.local, old.alone
+	if old.trial != nil {
+		tr := *old.trial
+		h.trial = &tr
+	}
 	switch old.state {
 	case holdRunning, holdBehind:
 		old.next = h

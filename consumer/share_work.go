@@ -26,14 +26,14 @@ func (s *shareSession) work(b *shareBatch) {
 	poison := s.settle(b, v)
 	b.cancel(nil)
 	for _, h := range poison {
-		s.poison(h, h.err)
+		s.poison(h, h.tried().err)
 	}
 	s.finished(b)
 }
 
 // call gives a batch to the handler.
 func (s *shareSession) call(b *shareBatch) (err error) {
-	ctx := context.WithValue(b.ctx, stoppingKey{}, stopSign{s.stopping, &s.watched, b.recs[0].attempts + 1})
+	ctx := context.WithValue(b.ctx, stoppingKey{}, stopSign{s.stopping, &s.watched, b.recs[0].attempts() + 1})
 	if d := s.patience(b); d > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, d, errHandlerTimeout)
@@ -126,12 +126,12 @@ func (s *shareSession) settle(b *shareBatch, v verdict) (poison []*held) {
 			s.end(h, kgo.AckAccept)
 		case fateFailed, fatePoison:
 			h.failedOnce(v.errs[i])
-			if fate == fatePoison || h.attempts >= s.cfg.Retry.Attempts {
+			if fate == fatePoison || h.attempts() >= s.cfg.Retry.Attempts {
 				poison = append(poison, h)
 				continue
 			}
 			h.alone = true
-			poison = append(poison, s.again(b.queue, h, h.attempts, v.after, v.errs[i])...)
+			poison = append(poison, s.again(b.queue, h, h.attempts(), v.after, v.errs[i])...)
 		case fateUnavailable:
 			h.down++
 			poison = append(poison, s.again(b.queue, h, h.down, v.after, v.errs[i])...)
@@ -186,7 +186,7 @@ func (s *shareSession) again(q *shareQueue, h *held, attempts int, after time.Du
 	if s.closing {
 		return s.giveBack(h)
 	}
-	info := RetryInfo{Topic: h.tp.topic, Partition: h.tp.partition, Offset: h.rec.Offset, Attempts: h.attempts, Wait: s.cfg.Retry.after(attempts, after), Err: err}
+	info := RetryInfo{Topic: h.tp.topic, Partition: h.tp.partition, Offset: h.rec.Offset, Attempts: h.attempts(), Wait: s.cfg.Retry.after(attempts, after), Err: err}
 	s.log.Warn("will try again", "topic", info.Topic, "partition", info.Partition, "offset", info.Offset, "attempts", info.Attempts, "wait", info.Wait, "err", info.Err)
 	if hook := s.cfg.Hooks.OnRetry; hook != nil {
 		hook(info)

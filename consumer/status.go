@@ -175,7 +175,7 @@ func (p *partition) status(now time.Time) (PartitionStatus, bool) {
 		s.Lag = max(0, s.End-s.Committed)
 	}
 	if e := p.track.first(); e != nil {
-		s.OldestInFlight, s.OldestRecord = now.Sub(e.came), e.rec.Timestamp
+		s.OldestInFlight, s.OldestRecord = time.Duration(now.UnixNano()-e.came), e.rec.Timestamp
 	}
 	return s, true
 }

@@ -157,7 +157,7 @@ func TestControlRecords(t *testing.T) {
 		if err := p.deliver(recs); err != nil {
 			t.Fatal(err)
 		}
-		if s, _ := p.status(time.Now()); s.InFlight != 4 || !s.Paused || s.Processed != 0 {
+		if s, _ := p.status(time.Now()); s.InFlight != 4 || s.Paused || s.Processed != 0 {
 			t.Errorf("%+v", s)
 		}
 		time.Sleep(1500 * time.Millisecond)

@@ -9,10 +9,34 @@ import (
 // entry is one delivered record until it is done.
 type entry struct {
 	rec   *kgo.Record
+	trial *trial // nil while no attempt has failed: there is one entry for every record
 	done  bool
-	alone bool      // without an order: to be tried again on its own
-	came  time.Time // when it was delivered
-	trial
+	alone bool  // without an order: to be tried again on its own
+	came  int64 // when it was delivered, in nanoseconds since 1970
+}
+
+// attempts is how many have failed.
+func (e *entry) attempts() int {
+	if e.trial == nil {
+		return 0
+	}
+	return e.trial.attempts
+}
+
+// tried is what is known of the attempts.
+func (e *entry) tried() trial {
+	if e.trial == nil {
+		return trial{}
+	}
+	return *e.trial
+}
+
+// count counts a failed attempt.
+func (e *entry) count(err error) {
+	if e.trial == nil {
+		e.trial = new(trial)
+	}
+	e.trial.count(err)
 }
 
 // trial is what is known of the attempts at a record that failed.
@@ -51,16 +75,25 @@ type tracker struct {
 
 // add takes a delivered record. It must be newer than those before it.
 func (t *tracker) add(e *entry) {
-	if t.count == len(t.ring) {
-		t.grow()
-	}
+	t.reserve(1)
 	t.ring[(t.head+t.count)&(len(t.ring)-1)] = e
 	t.count++
 	t.last, t.any = e.rec.Offset, true
 }
 
-func (t *tracker) grow() {
-	ring := make([]*entry, max(16, 2*len(t.ring)))
+// reserve makes room for n more.
+func (t *tracker) reserve(n int) {
+	if t.count+n > len(t.ring) {
+		t.grow(t.count + n)
+	}
+}
+
+func (t *tracker) grow(least int) {
+	size := max(16, len(t.ring))
+	for size < least {
+		size *= 2
+	}
+	ring := make([]*entry, size)
 	for i := range t.count {
 		ring[i] = t.ring[(t.head+i)&(len(t.ring)-1)]
 	}

@@ -131,7 +131,7 @@ func TestAttemptsSurviveALoss(t *testing.T) {
 	tp := topicPartition{"t", 0}
 	var tr tracker
 	for o := range int64(4) {
-		e := &entry{rec: &kgo.Record{Offset: o}, trial: trial{attempts: int(o)}}
+		e := &entry{rec: &kgo.Record{Offset: o}, trial: &trial{attempts: int(o)}}
 		tr.add(e)
 		if o == 3 {
 			tr.done(e)

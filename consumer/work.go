@@ -22,10 +22,16 @@ func (e *engine) work(l *lane) {
 		return
 	}
 	var r ruling
-	if first := t.entries[0]; first.attempts >= e.cfg.Retry.Attempts {
+	if first := t.entries[0]; first.attempts() >= e.cfg.Retry.Attempts {
 		r.poison = t.entries // it came back before its end could be settled
 	} else {
-		v := read(e.call(t), len(t.entries))
+		err := e.call(t)
+		if err == nil {
+			e.emit(t, t.entries)
+			l.part.complete(t)
+			return
+		}
+		v := read(err, len(t.entries))
 		switch {
 		case v.fatal != nil:
 			l.part.owner.abort(v.fatal)
@@ -55,7 +61,7 @@ func (e *engine) work(l *lane) {
 
 // call gives a batch to the handler.
 func (e *engine) call(t *task) (err error) {
-	ctx := context.WithValue(t.part.ctx, stoppingKey{}, stopSign{t.stopping, &t.part.watched, t.entries[0].attempts + 1})
+	ctx := context.WithValue(t.part.ctx, stoppingKey{}, stopSign{t.stopping, &t.part.watched, t.entries[0].attempts() + 1})
 	if e.cfg.HandlerTimeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, e.cfg.HandlerTimeout, errHandlerTimeout)
@@ -114,7 +120,7 @@ func (e *engine) retrying(info RetryInfo) {
 // record stays where it is, and the consumer stops; or the epoch has ended, and
 // then it is for the next one.
 func (e *engine) bury(t *task, p *entry) bool {
-	cause := p.err
+	cause := p.tried().err
 	if cause == nil {
 		cause = errExhausted
 	}
@@ -132,15 +138,15 @@ func (e *engine) bury(t *task, p *entry) bool {
 		}
 	}
 	if policy == PoisonStop {
-		t.part.owner.stop(&PoisonError{r.Topic, r.Partition, r.Offset, p.attempts, cause})
+		t.part.owner.stop(&PoisonError{r.Topic, r.Partition, r.Offset, p.attempts(), cause})
 		return false
 	}
 	if e.cfg.Offsets != nil && !e.skip(t.part, r.Offset+1) {
 		return false
 	}
-	e.log.Error("poison", "topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "attempts", p.attempts, "policy", string(policy), "err", cause)
+	e.log.Error("poison", "topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "attempts", p.attempts(), "policy", string(policy), "err", cause)
 	if hook := e.cfg.Hooks.OnPoison; hook != nil {
-		hook(r, p.attempts, cause, policy)
+		hook(r, p.attempts(), cause, policy)
 	}
 	return true
 }
