@@ -14,10 +14,10 @@ GOLANGCI = $(GO) tool -modfile=tools/go.mod golangci-lint
 BENCH_PKGS = $(shell grep -rl --include='*_test.go' '^func Benchmark' cmd consumer harness internal reports scenarios 2>/dev/null | xargs -r -n1 dirname | sort -u | sed 's|^|./|')
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race lint docker kafka-image registry docs bench clean
+.PHONY: help build run test race lint docker kafka-image registry docs bench bench-consumer clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/ksim
 	$(GO) build -trimpath -o bin/ksim ./cmd/ksim
@@ -56,6 +56,9 @@ docs: ## write the reference docs from the registries
 
 bench: ## run the benchmarks, one package at a time
 	$(if $(BENCH_PKGS),$(GO) test -run '^$$' -bench . -benchmem -benchtime 1s -count 3 -p 1 -timeout 30m $(BENCH_PKGS),@echo no benchmarks)
+
+bench-consumer: ## measure the consumer library beside others on a real broker, 5 minutes: ARGS=-h for what can be chosen
+	cd consumer/bench && $(GO) run . -out ../../docs/consumer-benchmarks.md $(ARGS)
 
 clean: ## remove what builds and runs leave behind
 	rm -rf bin dist ksim-out ksim-runs coverage.out

@@ -17,6 +17,7 @@ type bench struct {
 	options
 	kafka *containers.Cluster
 	tool  string // directory with the jars of the perf tool
+	load  string // of the machine, before
 
 	results map[string][]result // by subject, one a round
 	trials  int
@@ -48,7 +49,7 @@ func (b *bench) measure(ctx context.Context, rounds int, names []string, s setup
 	}
 	order := append([]string(nil), names...)
 	rng := rand.New(rand.NewPCG(b.seed, 0))
-	s.Brokers = b.kafka.Brokers()
+	s.Brokers, s.FetchMax = b.kafka.Brokers(), b.fetchMax<<20
 	for round := range rounds {
 		rng.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
 		for _, name := range order {

@@ -16,7 +16,7 @@ func consumeConfluent(ctx context.Context, s setup, m *meter) error {
 		"bootstrap.servers": strings.Join(s.Brokers, ","), "group.id": s.Group, "client.id": "bench",
 		"auto.offset.reset": "earliest", "enable.auto.commit": false, "enable.auto.offset.store": false,
 		"partition.assignment.strategy": "cooperative-sticky", "isolation.level": "read_committed",
-		"fetch.max.bytes": fetchMaxBytes, "max.partition.fetch.bytes": fetchMaxPartition,
+		"fetch.max.bytes": s.FetchMax, "max.partition.fetch.bytes": fetchMaxPartition,
 		"fetch.wait.max.ms":   int(fetchMaxWait.Milliseconds()),
 		"queued.min.messages": 1_000_000, "queued.max.messages.kbytes": 128 << 10,
 	})

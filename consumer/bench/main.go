@@ -27,6 +27,7 @@ type options struct {
 	rounds    int
 	keyRounds int
 	window    time.Duration // of a key order trial
+	fetchMax  int           // MiB
 	only      []string
 	out       string
 	profiles  string
@@ -59,10 +60,11 @@ func parse(args []string) (options, error) {
 		names = append(names, s.name)
 	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	flags.IntVar(&opt.records, "records", 4_000_000, "`records` to consume in each throughput trial")
+	flags.IntVar(&opt.records, "records", 6_000_000, "`records` to consume in each throughput trial")
 	flags.IntVar(&opt.rounds, "rounds", 5, "throughput `rounds`; each runs every subject once, in random order")
 	flags.IntVar(&opt.keyRounds, "key-rounds", 3, "key order `rounds`; 0 leaves key order out")
 	flags.DurationVar(&opt.window, "window", 3*time.Second, "`time` over which a key order trial counts")
+	flags.IntVar(&opt.fetchMax, "fetch-max", 16, "`MiB` that one fetch may bring")
 	only := flags.String("only", strings.Join(names, ","), "the `subjects` to measure; raw franz-go is what all are compared with")
 	flags.StringVar(&opt.out, "out", "", "write the Markdown report to this `file` too")
 	flags.StringVar(&opt.profiles, "profiles", "", "write a CPU profile of each Go trial to this `directory`; it costs some speed")
@@ -73,8 +75,8 @@ func parse(args []string) (options, error) {
 	if flags.NArg() > 0 {
 		return opt, fmt.Errorf("%q is not expected: there are only flags", flags.Arg(0))
 	}
-	if opt.records < partitions || opt.rounds < 1 || opt.keyRounds < 0 || opt.window <= 0 {
-		return opt, errors.New("-records, -rounds and -window must be more than 0")
+	if opt.records < partitions || opt.rounds < 1 || opt.keyRounds < 0 || opt.window <= 0 || opt.fetchMax < 1 {
+		return opt, errors.New("-records, -rounds, -window and -fetch-max must be more than 0")
 	}
 	opt.only = strings.Split(*only, ",")
 	for _, name := range opt.only {
@@ -101,7 +103,7 @@ func run(ctx context.Context, opt options) error {
 		return err
 	}
 	defer func() { _ = kafka.Close() }() // its reaper tries again
-	bench := &bench{options: opt, kafka: kafka, tool: tool}
+	bench := &bench{options: opt, kafka: kafka, tool: tool, load: loadAverage()}
 	if err := bench.produce(ctx); err != nil {
 		return err
 	}
@@ -111,7 +113,10 @@ func run(ctx context.Context, opt options) error {
 	if err := bench.keyOrder(ctx); err != nil {
 		return err
 	}
-	text := bench.report(time.Since(began))
+	text, err := bench.report(began)
+	if err != nil {
+		return err
+	}
 	fmt.Print(text)
 	if opt.out != "" {
 		return os.WriteFile(opt.out, []byte(text), 0o644)

@@ -15,6 +15,7 @@ func oursConfig(s setup, topic string) consumer.Config {
 	cfg := consumer.DefaultConfig()
 	cfg.Brokers, cfg.Topics, cfg.Group, cfg.ClientID = s.Brokers, []string{topic}, s.Group, "bench"
 	cfg.BatchSize, cfg.CommitInterval = batchSize, commitEvery
+	cfg.FetchMaxBytes, cfg.FetchMaxPartitionBytes = int32(s.FetchMax), fetchMaxPartition
 	cfg.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	return cfg
 }

@@ -17,7 +17,7 @@ import (
 //go:embed perftool/pom.xml
 var toolPOM []byte
 
-var toolVersion = regexp.MustCompile(`<kafka.version>(.*)</kafka.version>`).FindSubmatch(toolPOM)[1]
+var toolVersion = string(regexp.MustCompile(`<kafka.version>(.*)</kafka.version>`).FindSubmatch(toolPOM)[1])
 
 // fetchTool fetches the jars of Kafka's perf tool from Maven Central, once, and returns
 // the directory that has them.
@@ -31,7 +31,7 @@ func fetchTool(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(cache, "ksim-bench", "kafka-tools-"+string(toolVersion))
+	dir := filepath.Join(cache, "ksim-bench", "kafka-tools-"+toolVersion)
 	if _, err := os.Stat(dir); err == nil {
 		return dir, nil
 	}
@@ -65,7 +65,7 @@ func (b *bench) runTool(ctx context.Context, s setup) (result, error) {
 	}
 	defer func() { _ = os.Remove(config.Name()) }()
 	_, err = fmt.Fprintf(config, "isolation.level=read_committed\nfetch.max.bytes=%d\nfetch.max.wait.ms=%d\nmax.poll.records=%d\nenable.auto.commit=true\nauto.commit.interval.ms=%d\n",
-		fetchMaxBytes, fetchMaxWait.Milliseconds(), batchSize, commitEvery.Milliseconds())
+		s.FetchMax, fetchMaxWait.Milliseconds(), batchSize, commitEvery.Milliseconds())
 	if err != nil {
 		return result{}, err
 	}

@@ -18,7 +18,7 @@ func consumeSarama(ctx context.Context, s setup, m *meter) error {
 	cfg.Consumer.Offsets.Initial = sarama.OffsetOldest
 	cfg.Consumer.Offsets.AutoCommit.Enable = false
 	cfg.Consumer.Fetch.Default = fetchMaxPartition
-	cfg.Consumer.Fetch.MaxBytes = fetchMaxBytes
+	cfg.Consumer.Fetch.MaxBytes = int32(s.FetchMax)
 	cfg.Consumer.MaxWaitTime = fetchMaxWait
 	cfg.Consumer.IsolationLevel = sarama.ReadCommitted
 	group, err := sarama.NewConsumerGroup(s.Brokers, s.Group, cfg)

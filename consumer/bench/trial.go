@@ -20,7 +20,6 @@ import (
 const (
 	batchSize         = 500
 	commitEvery       = time.Second
-	fetchMaxBytes     = 16 << 20
 	fetchMaxPartition = 1 << 20
 	fetchMaxWait      = 500 * time.Millisecond
 	trialTimeout      = 2 * time.Minute
@@ -34,7 +33,9 @@ type setup struct {
 	Group   string
 	Records int           // to consume
 	Window  time.Duration // of a key order trial
-	Profile string        // file to write a CPU profile to
+	// FetchMax is how many bytes a fetch may bring, where a client can be told.
+	FetchMax int
+	Profile  string // file to write a CPU profile to
 }
 
 // result is what a trial tells.
