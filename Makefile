@@ -14,7 +14,7 @@ GOLANGCI = $(GO) tool -modfile=tools/go.mod golangci-lint
 BENCH_PKGS = $(shell grep -rl --include='*_test.go' '^func Benchmark' cmd consumer harness internal reports scenarios 2>/dev/null | xargs -r -n1 dirname | sort -u | sed 's|^|./|')
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race lint docker kafka-image registry docs bench bench-consumer clean
+.PHONY: help build run test race lint docker kafka-image registry postgres docs bench bench-consumer clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,7 +26,7 @@ run: ## run the main job: make run ARGS='--kafka containers -- python3 worker.py
 	$(GO) run ./cmd/ksim run $(ARGS)
 
 # Never from the cache: what a test does depends on Docker, which go test cannot see.
-test: ## test everything under the race detector; what needs Docker or a registry runs where they are
+test: ## test everything under the race detector; what needs Docker, PostgreSQL or a registry runs where they are
 	@if [ "$$KSIM_REQUIRE_CONTAINERS" = 1 ] && ! timeout 10 docker info >/dev/null 2>&1; then \
 		echo "KSIM_REQUIRE_CONTAINERS=1, but no Docker answers. On Debian, as root: make docker kafka-image" >&2; exit 1; fi
 	@$(GO) run ./internal/testsummary $(GO) test -json -race -count=1 \
@@ -49,6 +49,9 @@ kafka-image: ## build the Kafka image from Maven Central's jars, for machines th
 
 registry: ## fetch the Schema Registry that tests start, from Maven Central (needs Java 21 or newer)
 	deploy/registry/fetch.sh
+
+postgres: ## install PostgreSQL's programs (Debian, as root); tests start servers of their own
+	deploy/postgres/install.sh
 
 docs: ## write the reference docs from the registries
 	$(GO) run ./cmd/ksim docs --out docs
