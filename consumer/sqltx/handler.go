@@ -84,7 +84,7 @@ func (s *Store) handler(do work) consumer.Handler {
 			}
 			if done > 0 {
 				// A call before this one did them, and could not find out in time.
-				p.told = p.next
+				p.told = b.Records[done-1].Offset + 1
 				s.note(tp, p)
 				if done == len(b.Records) {
 					return nil

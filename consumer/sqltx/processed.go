@@ -92,8 +92,13 @@ func NewProcessed(db *sql.DB, dialect Dialect, opts ProcessedOptions) (*Processe
 // They are inserted in order, so that two transactions with the same ones do
 // not wait for each other.
 func (p *Processed) write(table string) {
-	name := p.opts.Table[strings.LastIndexByte(p.opts.Table, '.')+1:]
+	// The index goes where its table is; the databases want to hear that differently.
+	dot := strings.LastIndexByte(p.opts.Table, '.') + 1
+	index, on := `"`+p.opts.Table[dot:]+`_by_age"`, table
 	rowid, list, old := " WITHOUT ROWID", `json_each($2)`, `strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-' || ($1 / 1000.0) || ' seconds')`
+	if p.dialect == SQLite && dot > 0 {
+		index, on = strings.TrimSuffix(table, `"`)+`_by_age"`, `"`+p.opts.Table[dot:]+`"`
+	}
 	if p.dialect == PostgreSQL {
 		rowid, list, old = "", `json_array_elements_text(CAST($2 AS json))`, `now() - CAST($1 AS bigint) * interval '1 millisecond'`
 	}
@@ -105,7 +110,7 @@ func (p *Processed) write(table string) {
 	processed_at ` + p.dialect.timestamp() + ` NOT NULL,
 	PRIMARY KEY (scope, id)
 )` + rowid,
-		`CREATE INDEX IF NOT EXISTS "` + name + `_by_age" ON {t} (processed_at)`,
+		`CREATE INDEX IF NOT EXISTS ` + index + ` ON ` + on + ` (processed_at)`,
 		insert + `VALUES ($1, $2, {now}) ON CONFLICT DO NOTHING`,
 		insert + `SELECT CAST($1 AS text), value, {now} FROM ` + list + ` AS ids(value) WHERE true ORDER BY 2 ON CONFLICT DO NOTHING RETURNING id`,
 		// Several may prune at once: none waits for the rows of another.

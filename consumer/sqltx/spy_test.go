@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"strings"
 	"sync"
 
@@ -30,8 +31,9 @@ const (
 type spy struct {
 	inner driver.Connector
 
-	mu sync.Mutex
-	on func(point string) error
+	mu   sync.Mutex
+	on   func(point string) error
+	gone bool
 }
 
 // watch sets the function called at every point; nil for none.
@@ -72,7 +74,20 @@ func open(dialect sqltx.Dialect, dsn string) (*sql.DB, *spy, error) {
 
 func (s *spy) Driver() driver.Driver { return s.inner.Driver() }
 
+// down makes the database take no connections any more.
+func (s *spy) down() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gone = true
+}
+
 func (s *spy) Connect(ctx context.Context) (driver.Conn, error) {
+	s.mu.Lock()
+	gone := s.gone
+	s.mu.Unlock()
+	if gone {
+		return nil, errors.New("nobody there")
+	}
 	c, err := s.inner.Connect(ctx)
 	if err != nil {
 		return nil, err
@@ -118,7 +133,9 @@ func (c *spiedConn) QueryContext(ctx context.Context, query string, args []drive
 	}
 	r, err := c.Conn.(driver.QueryerContext).QueryContext(ctx, query, args)
 	if err == nil && strings.HasPrefix(query, "INSERT") && strings.Contains(query, "epoch = o.epoch + 1") {
-		err = c.spy.at(atLoad)
+		if err = c.spy.at(atLoad); err != nil {
+			return nil, errors.Join(err, r.Close())
+		}
 	}
 	return r, err
 }
