@@ -5,11 +5,11 @@ import "errors"
 // FirstFailed reads what a handler returned for a batch of n records, for a handler
 // around a handler that can keep only what comes before the first failure, as a
 // transaction does: the records before index i are done, and record i is not, by
-// cause. For nil, i is n. It reports false if err is for the batch as a whole,
-// and so blames no record.
-func FirstFailed(err error, n int) (i int, cause error, ok bool) {
+// cause. For nil, i is n. If err is for the batch as a whole it blames no record:
+// then no record is done, and cause is err.
+func FirstFailed(err error, n int) (i int, blames bool, cause error) {
 	if err == nil {
-		return n, nil, true
+		return n, true, nil
 	}
 	var some *failed
 	if errors.As(err, &some) && inside(some.errs, n) {
@@ -19,13 +19,13 @@ func FirstFailed(err error, n int) (i int, cause error, ok bool) {
 				first, cause = at, e
 			}
 		}
-		return first, cause, true
+		return first, true, cause
 	}
 	var at *failedAt
 	if errors.As(err, &at) && at.i >= 0 && at.i < n {
-		return at.i, at.err, true
+		return at.i, true, at.err
 	}
-	return 0, err, false
+	return 0, false, err
 }
 
 // EndsSession tells whether err, as a handler returned it, is [Fatal] or [Fenced]:

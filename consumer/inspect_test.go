@@ -24,7 +24,7 @@ func TestFirstFailed(t *testing.T) {
 		"whole":              {bad, 0, bad, false},
 	}
 	for name, c := range cases {
-		i, cause, ok := FirstFailed(c.err, 5)
+		i, ok, cause := FirstFailed(c.err, 5)
 		if i != c.i || !errors.Is(cause, c.cause) || ok != c.ok {
 			t.Errorf("%s: %d, %v, %t", name, i, cause, ok)
 		}

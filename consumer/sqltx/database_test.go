@@ -185,7 +185,7 @@ func (f *fixture) want(next int64, offsets ...int64) {
 // what it is wrapped in by consumer, such as "fenced", "" for nothing, and its cause.
 func (f *fixture) says(err error, n int, want, wrap string, is error) {
 	f.Helper()
-	i, cause, ok := consumer.FirstFailed(err, n)
+	i, ok, cause := consumer.FirstFailed(err, n)
 	got := fmt.Sprintf("at %d", i)
 	switch {
 	case err == nil:

@@ -212,7 +212,7 @@ func (s *Store) batch(ctx context.Context, tp topicPartition, p position, recs [
 	}
 	defer t.close()
 	err = fn(ctx, t.tx, consumer.Batch{Topic: tp.topic, Partition: tp.partition, Records: recs})
-	i, cause, blames := consumer.FirstFailed(err, len(recs))
+	i, blames, cause := consumer.FirstFailed(err, len(recs))
 	switch {
 	case consumer.EndsSession(err):
 		return err

@@ -163,7 +163,7 @@ func TestBatch(t *testing.T) {
 				calls++
 				err := say(b)
 				done := len(b.Records)
-				if i, _, ok := consumer.FirstFailed(err, done); ok {
+				if i, ok, _ := consumer.FirstFailed(err, done); ok {
 					done = i
 				}
 				for _, r := range b.Records[:done] {

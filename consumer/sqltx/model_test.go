@@ -102,7 +102,7 @@ func (w *world) work(*rapid.T) {
 	}
 	err := o.store.Each(fn)(w.ctx, batch(offsets...))
 	w.spy.watch(nil)
-	i, cause, ok := consumer.FirstFailed(err, n)
+	i, ok, cause := consumer.FirstFailed(err, n)
 	switch {
 	case wrapping(err) == "fatal":
 		w.Fatalf("the handler gives up: %v", err)

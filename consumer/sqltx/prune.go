@@ -42,7 +42,7 @@ func (p *Processed) Run(ctx context.Context) error {
 	if p.opts.Retention <= 0 {
 		return errors.New("sqltx: Run needs ProcessedOptions.Retention, which must be longer than the oldest record that can come again is old")
 	}
-	timer := time.NewTimer(rand.N(p.opts.Interval)) //nolint:gosec // spread, not a secret
+	timer := time.NewTimer(rand.N(p.opts.Interval))
 	defer timer.Stop()
 	for {
 		select {

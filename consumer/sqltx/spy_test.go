@@ -167,7 +167,7 @@ type spiedTx struct {
 
 func (t *spiedTx) Commit() error {
 	if err := t.conn.spy.at(beforeEnd); err != nil {
-		_ = t.Tx.Rollback() // as the server does without its client
+		_ = t.Rollback() // as the server does without its client
 		return err
 	}
 	if err := t.Tx.Commit(); err != nil {
