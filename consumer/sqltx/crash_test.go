@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -46,6 +47,7 @@ type crashTest struct {
 	kinds    map[[2]int64]string
 	fenced   atomic.Int32
 	lives    atomic.Int32
+	freezing sync.Mutex // one at a time: the others take over
 }
 
 // ending is how one life is to end.
@@ -77,6 +79,10 @@ func endings(rng *rand.Rand, d sqltx.Dialect) []ending {
 		all[i] = e
 	}
 	rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	// Whoever is frozen needs others to take over: none at the end, when they have gone.
+	slices.SortStableFunc(all[len(all)-5*members:], func(a, b ending) int {
+		return map[bool]int{true: 0, false: 1}[a.zombie] - map[bool]int{true: 0, false: 1}[b.zombie]
+	})
 	return all
 }
 
@@ -218,7 +224,7 @@ func (c *crashTest) start(e ending) *process {
 	n := c.lives.Add(1)
 	p := &process{lines: make(chan string, 1000)}
 	p.life = life{
-		Brokers: c.kafka.Brokers(), Dialect: c.dialect, DSN: c.url, Name: fmt.Sprintf("life-%d", n), Point: e.point, After: e.after,
+		Brokers: c.kafka.Brokers(), Dialect: c.dialect, DSN: c.url, Name: fmt.Sprintf("life-%d", n), Point: e.point, After: e.after, Quiet: e.zombie,
 		NoSavepoints: n%4 == 0, Verbose: os.Getenv("KSIM_TEST_VERBOSE") == "1",
 	}
 	config, err := json.Marshal(p.life)
@@ -301,6 +307,8 @@ func (c *crashTest) crash(e ending) {
 
 // thaw freezes a life until another member has taken its partitions over, and lets it go on.
 func (c *crashTest) thaw(p *process) {
+	c.freezing.Lock()
+	defer c.freezing.Unlock()
 	before := c.total("epoch")
 	_ = p.cmd.Process.Signal(syscall.SIGSTOP)
 	c.evict(p.Name)

@@ -20,7 +20,7 @@ import (
 
 const (
 	topic    = "orders"
-	patience = 30 * time.Second
+	patience = 60 * time.Second
 )
 
 // A backend is a database that cases run on.

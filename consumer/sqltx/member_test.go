@@ -44,12 +44,16 @@ type life struct {
 	NoSavepoints bool
 	Point        string
 	After        int
-	Verbose      bool
+	// Quiet makes it finish its other transactions first: it is to be frozen, and
+	// nobody could get past the locks that they hold.
+	Quiet   bool
+	Verbose bool
 }
 
 // stopper stops a life at its point.
 type stopper struct {
 	life
+	spy    *spy
 	mu     sync.Mutex
 	seen   int
 	resume chan struct{}
@@ -63,6 +67,13 @@ func (s *stopper) at(point string) error {
 		stop = s.seen == s.After
 	}
 	s.mu.Unlock()
+	if stop && s.Quiet {
+		own := 0
+		if point == inHandler || point == beforeMove {
+			own = 1
+		}
+		defer s.spy.quiet(own)()
+	}
 	if stop {
 		fmt.Println("at", point)
 		<-s.resume
@@ -99,6 +110,7 @@ func (s *stopper) run(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = db.Close() }()
+	s.spy = spy
 	spy.watch(s.at)
 	store, err := sqltx.New(db, s.Dialect, sqltx.Options{NoSavepoints: s.NoSavepoints})
 	if err != nil {

@@ -31,9 +31,50 @@ const (
 type spy struct {
 	inner driver.Connector
 
-	mu   sync.Mutex
-	on   func(point string) error
-	gone bool
+	mu     sync.Mutex
+	on     func(point string) error
+	gone   bool
+	shut   bool // no transaction begins
+	open   int  // transactions
+	change sync.Cond
+}
+
+func newSpy(inner driver.Connector) *spy {
+	s := &spy{inner: inner}
+	s.change.L = &s.mu
+	return s
+}
+
+// quiet lets no other transaction begin, and waits until just own are open.
+func (s *spy) quiet(own int) (end func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shut = true
+	for s.open > own {
+		s.change.Wait()
+	}
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.shut = false
+		s.change.Broadcast()
+	}
+}
+
+func (s *spy) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.shut {
+		s.change.Wait()
+	}
+	s.open++
+}
+
+func (s *spy) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open--
+	s.change.Broadcast()
 }
 
 // watch sets the function called at every point; nil for none.
@@ -55,7 +96,7 @@ func (s *spy) at(point string) error {
 
 // open opens a database through a spy.
 func open(dialect sqltx.Dialect, dsn string) (*sql.DB, *spy, error) {
-	s := &spy{}
+	s := newSpy(nil)
 	if dialect == sqltx.PostgreSQL {
 		cfg, err := pgx.ParseConfig(dsn)
 		if err != nil {
@@ -104,8 +145,10 @@ func (c *spiedConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.
 	if err := c.spy.at(beforeBegin); err != nil {
 		return nil, err
 	}
+	c.spy.begin()
 	tx, err := c.Conn.(driver.ConnBeginTx).BeginTx(ctx, opts)
 	if err != nil {
+		c.spy.end()
 		return nil, err
 	}
 	return &spiedTx{tx, c}, nil
@@ -165,12 +208,19 @@ type spiedTx struct {
 	conn *spiedConn
 }
 
+func (t *spiedTx) Rollback() error {
+	defer t.conn.spy.end()
+	return t.Tx.Rollback()
+}
+
 func (t *spiedTx) Commit() error {
 	if err := t.conn.spy.at(beforeEnd); err != nil {
 		_ = t.Rollback() // as the server does without its client
 		return err
 	}
-	if err := t.Tx.Commit(); err != nil {
+	err := t.Tx.Commit()
+	t.conn.spy.end()
+	if err != nil {
 		return err
 	}
 	return t.conn.spy.at(afterEnd)
