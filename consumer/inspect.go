@@ -12,6 +12,13 @@ func FirstFailed(err error, n int) (i int, blames bool, cause error) {
 		return n, true, nil
 	}
 	var some *failed
+	var part *tried
+	if errors.As(err, &part) && part.n > 0 && part.n < n {
+		if i, blames, cause = FirstFailed(part.err, part.n); i == part.n {
+			cause = ErrStopped // what comes next was not tried
+		}
+		return i, blames, cause
+	}
 	if errors.As(err, &some) && inside(some.errs, n) {
 		first := n
 		for at, e := range some.errs {

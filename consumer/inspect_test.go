@@ -21,6 +21,9 @@ func TestFirstFailed(t *testing.T) {
 		"some":               {Failed(map[int]error{4: errors.New("other"), 2: bad}), 2, bad, true},
 		"some, none of them": {Failed(map[int]error{1: nil}), 5, nil, true},
 		"some, outside":      {Failed(map[int]error{1: bad, 7: bad}), 0, bad, false},
+		"tried, done":        {Tried(3, nil), 3, ErrStopped, true},
+		"tried, failed":      {Tried(3, FailedAt(1, bad)), 1, bad, true},
+		"tried, whole":       {Tried(3, bad), 0, bad, false},
 		"whole":              {bad, 0, bad, false},
 	}
 	for name, c := range cases {

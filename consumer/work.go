@@ -168,11 +168,13 @@ func (e *engine) skip(part *partition, next int64) bool {
 	return err == nil
 }
 
-// persist tries again as often as the retry policy allows.
+// persist tries again as often as the retry policy allows, and for as long as it
+// takes if what it needs is Unavailable.
 func (e *engine) persist(ctx context.Context, try func() error) error {
 	for n := 1; ; n++ {
 		err := try()
-		if err == nil || ctx.Err() != nil || n >= e.cfg.Retry.Attempts {
+		var down *unavailable
+		if err == nil || ctx.Err() != nil || n >= e.cfg.Retry.Attempts && !errors.As(err, &down) {
 			return err
 		}
 		wait := e.cfg.Retry.after(n, 0)

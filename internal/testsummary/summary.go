@@ -20,6 +20,7 @@ type need struct{ mark, what, targets string }
 var needs = []need{
 	{"needs containers", "containers", "docker kafka-image"}, // no Docker answered, or no Kafka image was there
 	{"needs a schema registry", "a schema registry", "registry"},
+	{"needs PostgreSQL", "PostgreSQL", "postgres"},
 }
 
 // event is one line of `go test -json`; see go doc test2json.
