@@ -89,7 +89,10 @@ func TestEach(t *testing.T) {
 			cause := map[bool]error{true: consumer.ErrStopped, false: gone}[opts.NoSavepoints]
 			f.says(h(ctx, batch(1, 2, 3)), 3, "at 2", "", cause)
 			f.want(3, 1, 2)
-			f.says(h(ctx, batch(3)), 1, map[bool]string{true: "whole", false: "at 0"}[opts.NoSavepoints], "", gone)
+			// For one record it is the same whether it or the batch was not tried: what sees the end first says so.
+			if err := h(ctx, batch(3)); !errors.Is(err, gone) {
+				f.Errorf("the handler says %v, want %v", err, gone)
+			}
 			f.want(3, 1, 2)
 		},
 		"a statement that is cut off loses nothing": func(f *fixture, opts sqltx.Options) {

@@ -156,7 +156,7 @@ func (f *fixture) sendUnanswered(commit []byte, client, server net.Conn) {
 	}
 	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
 		next := int64(-1)
-		if err := f.admin.QueryRow(`SELECT next_offset FROM consumer_offsets WHERE consumer_group = $1`, f.group).Scan(&next); err != nil || next >= 0 {
+		if err := f.admin.QueryRow(`SELECT next_offset FROM consumer_offsets WHERE consumer_group = $1`, f.group).Scan(&next); err == nil && next >= 0 {
 			return
 		}
 		if time.Now().After(deadline) {
