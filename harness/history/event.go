@@ -44,12 +44,30 @@ const (
 
 	// CommitRequested: the tap passed a commit on to the broker. Member,
 	// Incarnation, Generation, Topic, Partition, Offset (the next offset to
-	// read). One event for each partition.
+	// read). One event for each partition. Note "txn": within a transaction
+	// (TxnOffsetCommit); it takes effect when that commits, and not before.
 	CommitRequested Kind = "commit-requested"
+	// CommitSealed: the tap passed on the request (EndTxn) that commits the
+	// transaction of a CommitRequested: from here on it may take effect. Fields
+	// as CommitRequested, Ref its Seq.
+	CommitSealed Kind = "commit-sealed"
 	// Committed: the broker answered. Fields as CommitRequested, Ref its Seq,
-	// Outcome accepted or refused, Error the Kafka error name. A
-	// CommitRequested that no Committed refers to has an unknown fate.
+	// Outcome accepted or refused, Error the Kafka error name. In a transaction
+	// it is accepted when the broker has committed that, and refused with
+	// ABORTED when it was aborted. A CommitRequested that no Committed refers to
+	// has an unknown fate; but one in a transaction that no CommitSealed refers
+	// to either has taken no effect yet.
 	Committed Kind = "committed"
+	// Aborted: a transaction of the member came to nothing: what it had done
+	// since its last commit comes again. Member, Incarnation, Note the
+	// transactional id, Error the Kafka error name if it was not the member
+	// that asked for it.
+	Aborted Kind = "aborted"
+	// Output: an observer read, at the end of the run, an output that anybody
+	// who reads what is committed can see. Topic, Partition and Offset are those of the output
+	// (Topic "" if it is not in Kafka; Note then says where), Message the record
+	// it was matched to ("" if none), Key, Hash, Size, Origin (what the output names as its source).
+	Output Kind = "output"
 	// DeadLettered: an observer read a record in the dead-letter topic.
 	// Topic, Partition, Offset are those of the dead letter; Message the
 	// record it was matched to ("" if none), Key, Hash, Time (the broker's
@@ -97,7 +115,7 @@ const (
 	FaultBegan Kind = "fault-began"
 	FaultEnded Kind = "fault-ended"
 	// Phase: the run entered the phase named in Note: warm-up, faults, heal, drain,
-	// stop, end.
+	// stop, outputs, end.
 	Phase Kind = "phase"
 )
 
@@ -132,6 +150,9 @@ const (
 	// a run whose history lacks it did not converge within its bound.
 	PhaseDrained = "drained"
 	PhaseStop    = "stop"
+	// PhaseOutputs is entered when every output has been read; a run without
+	// outputs, and one whose outputs could not be read to their end, lacks it.
+	PhaseOutputs = "outputs"
 	PhaseEnd     = "end"
 )
 

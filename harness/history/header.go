@@ -18,6 +18,7 @@ type Header struct {
 	Topic           string `json:"topic"`
 	Group           string `json:"group"`
 	DeadLetterTopic string `json:"dead_letter_topic,omitempty"`
+	OutputTopic     string `json:"output_topic,omitempty"` // with exactly-once by transactions
 	Partitions      int32  `json:"partitions"`
 	Members         int    `json:"members"` // at the start
 	BatchSize       int    `json:"batch_size"`

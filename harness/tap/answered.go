@@ -64,12 +64,12 @@ func (g *group) answered(l life, ex *exchange, resp kmsg.Response, alive bool) *
 			}
 		}
 	case *kmsg.TxnOffsetCommitResponse:
-		req := ex.req.(*kmsg.TxnOffsetCommitRequest)
-		a = answer{seat: g.find(l, req.MemberID, nil), generation: req.Generation}
-		for _, t := range r.Topics {
-			for _, p := range t.Partitions {
-				a.commit(l, ex, g.partition(t.Topic, t.TopicID, p.Partition), p.ErrorCode, "txn")
-			}
+		a = g.tookAlong(l, ex, r)
+	case *kmsg.EndTxnResponse:
+		a.events = g.txnEnd(l, ex, r)
+	case *kmsg.InitProducerIDResponse:
+		if id := ex.req.(*kmsg.InitProducerIDRequest).TransactionalID; id != nil && r.ErrorCode == 0 {
+			a.events = g.replaced(*id)
 		}
 	case *kmsg.JoinGroupResponse:
 		a = g.joined(l, ex.req.(*kmsg.JoinGroupRequest), r)

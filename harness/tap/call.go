@@ -2,12 +2,14 @@ package tap
 
 import "github.com/twmb/franz-go/pkg/kmsg"
 
-// decodesRequest tells which requests are read: those of groups and commits.
+// decodesRequest tells which requests are read: those of groups, commits and
+// the ends of transactions.
 func decodesRequest(key int16) bool {
 	switch kmsg.Key(key) {
 	case kmsg.OffsetCommit, kmsg.TxnOffsetCommit,
 		kmsg.JoinGroup, kmsg.SyncGroup, kmsg.Heartbeat, kmsg.LeaveGroup,
-		kmsg.ConsumerGroupHeartbeat, kmsg.ShareGroupHeartbeat:
+		kmsg.ConsumerGroupHeartbeat, kmsg.ShareGroupHeartbeat,
+		kmsg.InitProducerID, kmsg.EndTxn:
 		return true
 	}
 	return false
@@ -34,6 +36,11 @@ func (c *conn) call(d Direction, ex *exchange, resp kmsg.Response) Call {
 			for _, p := range t.Partitions {
 				call.Commits = append(call.Commits, Commit{Topic: topic(t.Topic, t.TopicID), Partition: p.Partition, Offset: p.Offset})
 			}
+		}
+	case *kmsg.EndTxnRequest:
+		call.Commits = ex.ending
+		if r.Commit && d == Request {
+			call.Commits = c.m.tap.group.pending(c.m.life, r.TransactionalID)
 		}
 	case *kmsg.JoinGroupRequest:
 		call.Group, call.MemberID = r.Group, r.MemberID
@@ -70,6 +77,8 @@ func (c *conn) outcome(call *Call, resp kmsg.Response) {
 				call.refused(topic(t.Topic, t.TopicID), p.Partition, p.ErrorCode)
 			}
 		}
+	case *kmsg.EndTxnResponse:
+		call.ErrorCode = r.ErrorCode
 	case *kmsg.JoinGroupResponse:
 		call.ErrorCode, call.MemberID, call.Generation = r.ErrorCode, r.MemberID, r.Generation
 	case *kmsg.SyncGroupResponse:

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/ksim-dev/ksim/harness/history"
@@ -214,42 +213,4 @@ func TestCutRule(t *testing.T) {
 
 func (f *fixture) partitionsCommitted() int {
 	return len(f.cluster.GroupInfo(testGroup).Commits[testTopic])
-}
-
-// TestTxnCommit: offsets in a transaction are noted as pending.
-func TestTxnCommit(t *testing.T) {
-	f := newFixture(t)
-	f.produce(6)
-	m := f.open("m1", 1)
-	c := through(f, m, kgo.TransactionalID("txn-1"), kgo.DefaultProduceTopic(testTopic))
-	defer c.Close()
-	if err := c.BeginTransaction(); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.ProduceSync(f.ctx, kgo.StringRecord("out")).FirstErr(); err != nil {
-		t.Fatal(err)
-	}
-	id, epoch, err := c.ProducerID(f.ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	add := kmsg.NewPtrAddOffsetsToTxnRequest()
-	add.TransactionalID, add.ProducerID, add.ProducerEpoch, add.Group = "txn-1", id, epoch, testGroup
-	if _, err := add.RequestWith(f.ctx, c.Client); err != nil {
-		t.Fatal(err)
-	}
-	req := kmsg.NewPtrTxnOffsetCommitRequest()
-	req.TransactionalID, req.Group, req.ProducerID, req.ProducerEpoch, req.Generation = "txn-1", testGroup, id, epoch, -1
-	req.Topics = []kmsg.TxnOffsetCommitRequestTopic{{Topic: testTopic, Partitions: []kmsg.TxnOffsetCommitRequestTopicPartition{{Partition: 2, Offset: 1, LeaderEpoch: -1}}}}
-	resp, err := req.RequestWith(f.ctx, c.Client)
-	if err != nil || resp.Topics[0].Partitions[0].ErrorCode != 0 {
-		t.Fatalf("%+v %v", resp, err)
-	}
-	e := f.awaitEvent(0, "committed", kindOf(history.Committed, "m1"))
-	if e.Note != "txn" || e.Partition != 2 || e.Offset != 1 || e.Outcome != history.Accepted {
-		t.Errorf("%+v", e)
-	}
-	if err := c.EndTransaction(f.ctx, kgo.TryCommit); err != nil {
-		t.Errorf("a transaction through the tap: %v", err)
-	}
 }

@@ -72,6 +72,7 @@ type group struct {
 	lives   map[life]*lifeState
 	made    int
 	topics  map[topicID]string
+	txns    map[txnName]*txn // that are open
 }
 
 // lifeState is what stays known of a life when its seats are gone.
@@ -82,7 +83,7 @@ type lifeState struct {
 }
 
 func newGroup(log *history.Log, name string) *group {
-	return &group{log: log, only: name, changed: make(chan struct{}), lives: map[life]*lifeState{}, topics: map[topicID]string{}}
+	return &group{log: log, only: name, changed: make(chan struct{}), lives: map[life]*lifeState{}, topics: map[topicID]string{}, txns: map[txnName]*txn{}}
 }
 
 func (g *group) watches(name string) bool { return g.only == "" || g.only == name }

@@ -1,6 +1,7 @@
 package tap
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,10 @@ import (
 type life struct {
 	member      string
 	incarnation int
+}
+
+func (l life) compare(other life) int {
+	return cmp.Or(cmp.Compare(l.member, other.member), cmp.Compare(l.incarnation, other.incarnation))
 }
 
 func (l life) String() string { return fmt.Sprintf("%s#%d", l.member, l.incarnation) }

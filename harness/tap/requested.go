@@ -25,9 +25,13 @@ func (g *group) requested(l life, ex *exchange) {
 		return
 	case *kmsg.TxnOffsetCommitRequest:
 		if ex.foreign = !g.watches(r.Group); !ex.foreign {
-			g.commits(l, ex, r.Generation, "txn", txnOffsets(r.Topics, g))
+			os := txnOffsets(r.Topics, g)
+			g.commits(l, ex, r.Generation, noteTxn, os)
+			g.takesAlong(l, ex, r.TransactionalID, os)
 		}
 		return
+	case *kmsg.EndTxnRequest:
+		events = g.ends(l, ex, r)
 	case *kmsg.JoinGroupRequest:
 		if ex.foreign = !g.watches(r.Group); !ex.foreign {
 			events = g.joins(l, r)

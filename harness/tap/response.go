@@ -18,6 +18,9 @@ type exchange struct {
 	foreign bool         // of a group that is not watched
 	// commits are the events that a commit wrote, for its response to refer to.
 	commits map[TopicPartition][]committed
+	// txn is the transaction that an EndTxn ends, and ending what it commits.
+	txn    *txn
+	ending []Commit
 }
 
 // committed is one partition of a commit that was passed on.

@@ -28,7 +28,8 @@ type Call struct {
 	Group      string
 	MemberID   string
 	Generation int32 // or member epoch (KIP-848)
-	// Commits lists the partitions of OffsetCommit and TxnOffsetCommit.
+	// Commits lists the partitions of OffsetCommit and TxnOffsetCommit, and
+	// those that an EndTxn commits; none of one that aborts.
 	Commits []Commit
 	// ErrorCode is that of a response; of several, as in a commit, the first
 	// that is not 0.
