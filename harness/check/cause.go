@@ -61,6 +61,13 @@ func legalRefusal(name string) bool {
 	return false
 }
 
+// covers tells whether a cause explains the other too: a transaction that is
+// aborted because the group refused its offsets is one thing that happened, not two.
+func covers(kind, other string) bool {
+	refusal := func(k string) bool { return k == "refused-commit" || k == "aborted-transaction" }
+	return kind == other || refusal(kind) && refusal(other)
+}
+
 // sameMoment is within which several partitions are taken to be lost by one
 // and the same rebalance: one response of the group is one burst of events.
 const sameMoment = time.Second
@@ -122,8 +129,8 @@ func (r *replay) retryWindow(s *seat, pos int32, offset int64) {
 	}
 }
 
-// refusedWindow lets what a refused commit would have covered come again.
-func (r *replay) refusedWindow(s *seat, pos int32) {
+// refusedWindow lets what a refused commit, or an aborted transaction, would have covered come again.
+func (r *replay) refusedWindow(kind string, s *seat, pos int32) {
 	from, to := r.committedFrom(s.part), s.high
 	if s.window != none && !s.standing.orderly() {
 		to = max(to, r.windows[s.window].to)
@@ -131,12 +138,13 @@ func (r *replay) refusedWindow(s *seat, pos int32) {
 	ws := r.parts[s.part].windows
 	if n := len(ws); n > 0 {
 		w := &r.windows[ws[n-1]]
-		if w.life == s.life && r.causes[w.cause].kind == "refused-commit" && w.from == from && w.count == 0 {
+		if w.life == s.life && covers(r.causes[w.cause].kind, kind) && w.from == from && w.count == 0 {
 			w.to = max(w.to, to)
+			s.again = ws[n-1]
 			return
 		}
 	}
-	r.addWindow("refused-commit", s, pos, window{from: from, to: to})
+	s.again = r.addWindow(kind, s, pos, window{from: from, to: to})
 }
 
 // attribute finds the newest cause that allows this repeat and has not been

@@ -75,7 +75,7 @@ type Evidence struct {
 
 // Cause is one thing that happened to which repeated effects are attributed.
 type Cause struct {
-	Kind    string        `json:"kind"` // crash, rebalance, zombie, refused-commit, retry, stop, unknown-answer
+	Kind    string        `json:"kind"` // crash, rebalance, zombie, refused-commit, aborted-transaction, retry, stop, unknown-answer
 	Member  string        `json:"member"`
 	At      time.Duration `json:"at"`
 	Count   int           `json:"count"` // effects repeated because of it

@@ -22,7 +22,8 @@ Judged at the moment of the request, for every single commit; a record is told o
 *Violated* by each record that had not ended. A dead letter counts from the moment when the broker appended it (5 ms
 of tolerance for the clock's resolution; accepted where that moment is not known). Tombstones are exempt, and so are
 poison records where the policy is to skip or no policy is promised. Offsets that belong to no known record are gaps.
-A commit that was refused proves nothing, and one without an answer is mentioned, not judged. *Unknown*
+A commit that was refused proves nothing, and one without an answer is mentioned, not judged. One in a transaction is judged at the
+request to commit that (EndTxn), which may come after the work that its offsets cover; a transaction that was aborted commits nothing. *Unknown*
 when no commit was accepted, no effect was seen, or a dead letter may not have been observed because the history is cut off.
 At-most-once promises the opposite.`,
 	Judge: judgeCommitSafety,

@@ -66,6 +66,54 @@ func TestCommitSafety(t *testing.T) {
 			b.h.Promises.Delivery = history.AtMostOnce
 			lossyCrash(b)
 		}},
+		{name: "held-transaction-handed-in-before-the-work", tell: func(b *book) {
+			b.join("m1", 0)
+			b.produce(0, 0, 3)
+			ref := b.take("m1", 0, 3)
+			b.do("m1", 0, 0, 3)
+			b.seal(ref)
+			b.answer(ref, "")
+			b.close("m1")
+		}, only: true},
+		{name: "held-aborted-transaction-commits-nothing", tell: func(b *book) {
+			b.join("m1", 0)
+			b.produce(0, 0, 3)
+			b.do("m1", 0, 0, 1)
+			b.abort("m1", b.take("m1", 0, 3))
+			b.do("m1", 0, 0, 3)
+			b.transact("m1", 0, 3)
+			b.close("m1")
+		}, only: true},
+		{name: "held-transaction-never-ended", want: "1 commit above nothing but finished records", tell: func(b *book) {
+			b.join("m1", 0)
+			b.produce(0, 0, 3)
+			b.do("m1", 0, 0, 1)
+			b.take("m1", 0, 3) // unlike a commit without an answer, this one has no effect
+			b.crash("m1", "m1#2", 0)
+			b.do("m1#2", 0, 0, 3)
+			b.transact("m1#2", 0, 3)
+			b.close("m1#2")
+		}, only: true},
+		{name: "held-transaction-without-an-answer", want: "commits of unknown fate lay above 1 more", tell: func(b *book) {
+			b.join("m1", 0)
+			b.produce(0, 0, 3)
+			b.do("m1", 0, 0, 2)
+			b.seal(b.take("m1", 0, 3))
+			b.do("m1", 0, 2, 3)
+			b.transact("m1", 0, 3)
+			b.close("m1")
+		}},
+		{name: "violated-transaction", count: 1, want: "it was done 20ms later", tell: func(b *book) {
+			b.join("m1", 0)
+			b.produce(0, 0, 3)
+			b.do("m1", 0, 0, 2)
+			done := b.begin("m1", 0, 2)
+			ref := b.take("m1", 0, 3)
+			b.seal(ref)
+			b.answer(ref, "")
+			b.finish(history.EffectDone, done, "")
+			b.close("m1")
+		}},
 		{name: "violated", count: 1, want: "it was done 20ms later", tell: func(b *book) {
 			b.join("m1", 0)
 			b.produce(0, 0, 3)

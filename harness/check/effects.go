@@ -79,6 +79,10 @@ func (r *replay) done(eff *effect, s *seat, rec *record) {
 		return
 	}
 	next := rec.offset + 1
+	if s.again != none && eff.standing.orderly() && eff.start < r.windows[s.again].pos {
+		// It was under way when the transaction was aborted, and goes with it.
+		r.windows[s.again].to = max(r.windows[s.again].to, next)
+	}
 	if s.window != none {
 		w := &r.windows[s.window]
 		// What was under way when the partition went is part of what goes

@@ -24,6 +24,7 @@ type Facts struct {
 	effects []effect // in order of the history
 	commits []commit // in order of their requests
 	letters []letter // dead letters, in order of the history
+	outputs []output // in order of the history
 
 	windows []window
 	causes  []cause
@@ -93,7 +94,7 @@ func (f *Facts) passCommits() {
 				for ; sure < len(p.records) && f.records[p.records[sure]].offset < c.offset; sure++ {
 					f.records[p.records[sure]].passed = ci
 				}
-			case c.answer == none:
+			case c.unsure():
 				for ; maybe < len(p.records) && f.records[p.records[maybe]].offset < c.offset; maybe++ {
 					f.records[p.records[maybe]].maybe = ci
 				}
@@ -148,11 +149,11 @@ func (f *Facts) poisonFree(r *record) bool {
 	return f.Header.Promises.Poison == "" && r.isPoison()
 }
 
-// endedBefore tells whether the record had come to an end when c was sent. A
+// endedBefore tells whether the record had come to an end when c could first take effect. A
 // dead letter is observed later than it was written, so its append time
 // counts; where that is unknown the subject is believed.
 func (f *Facts) endedBefore(r *record, c *commit) bool {
-	if r.isTombstone() || f.skips(r) || r.done != none && r.done < c.request {
+	if r.isTombstone() || f.skips(r) || r.done != none && r.done < c.moment() {
 		return true
 	}
 	return r.letter != none && f.letterBefore(&f.letters[r.letter], c)

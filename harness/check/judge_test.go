@@ -36,7 +36,7 @@ func TestAllAreDocumented(t *testing.T) {
 			t.Errorf("the doc of %s does not say when it is unknown", c.Name)
 		}
 	}
-	if len(seen) != 14 {
+	if len(seen) != 15 {
 		t.Errorf("%d checks", len(seen))
 	}
 }
@@ -56,6 +56,9 @@ func TestPrefixesOfSoundRuns(t *testing.T) {
 	for name, tell := range map[string]func(*book){
 		"steady": sound, "crash": soundCrash, "zombie": soundZombie,
 		"poison": func(b *book) { poisoned(b, nil) },
+		"exactly once": func(b *book) {
+			exactly(b, func() { b.out(0, 0, 2); b.out(0, 3, 6) })
+		},
 		"revoke": func(b *book) { handOver(b, 3, 5, func() { b.group(history.Revoked, "m1", 0) }) },
 	} {
 		b := newBook()

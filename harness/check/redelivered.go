@@ -22,14 +22,15 @@ m-8 came again, as it must.
 Never violated. *Unknown* when a record that was done and not committed at a crash did not come again; when a scenario
 that crashes a member before its commit (crash-mid-batch, crash-before-commit) left nothing to come again (after a crash
 mid-batch the record that was under way counts too, once it is done); and when the history has no
-end. Records below a commit that was on its way when its member was killed, or that was seen only after that, may come again or not, unless it was refused. *Held* otherwise, also where
+end. Records below a commit that was on its way when its member was killed, or that was seen only after that, may come again or not, unless it was refused. Where exactly-once is promised, a record whose
+output can be seen need not come again: its position was kept with it. *Held* otherwise, also where
 no crash was meant. At-most-once does not promise it.`,
 	Judge: judgeRedelivered,
 }
 
 func judgeRedelivered(f *Facts) Result {
 	r := held(f.Header.Promises.Delivery != history.AtMostOnce)
-	again, missing := 0, 0
+	again, missing, kept := 0, 0, 0
 	first := none
 	for i := range f.crashes {
 		c := &f.crashes[i]
@@ -40,6 +41,8 @@ func judgeRedelivered(f *Facts) Result {
 			case rec.done == none || rec.done > c.pos:
 			case rec.lastDone > c.pos:
 				again++
+			case f.kept(rec):
+				kept++
 			case rec.offset >= covered:
 				missing++
 				if first == none {
@@ -50,6 +53,9 @@ func judgeRedelivered(f *Facts) Result {
 	}
 	resumed := f.resumed()
 	r.Figures["redelivered"], r.Figures["not_redelivered"], r.Figures["resumed"] = float64(again), float64(missing), float64(resumed)
+	if kept > 0 {
+		r.Figures["kept"] = float64(kept)
+	}
 	meant := ""
 	for _, name := range f.Header.Faults {
 		if strings.HasPrefix(name, "crash-mid-batch") && resumed == 0 || strings.HasPrefix(name, "crash-before-commit") {
@@ -63,11 +69,11 @@ func judgeRedelivered(f *Facts) Result {
 		rec := &f.records[first]
 		r.unknown("%s done and not committed at a crash did not come again, the first is %s at %s@%d",
 			num(missing, "record that was", "records that were"), rec.message, f.topicPart(rec.part), rec.offset)
-	case meant != "" && again == 0:
+	case meant != "" && again+kept == 0:
 		r.unknown("the fault %s left nothing to redeliver", meant)
 	}
-	return r.conclude("", noun{}, "%s done and not committed at a crash came again, %s under way %s done after it",
-		num(again, "record that was", "records that were"), num(resumed, "that was", "that were"), noun{"was", "were"}.of(resumed))
+	return r.conclude("", noun{}, "%s done and not committed at a crash came again, %s under way %s done after it%s",
+		num(again, "record that was", "records that were"), num(resumed, "that was", "that were"), noun{"was", "were"}.of(resumed), tellOutputs(kept))
 }
 
 // resumed counts killed members whose last effect was under way and was done
@@ -97,7 +103,7 @@ func (f *Facts) resumed() int {
 func (f *Facts) covered(c *crash) int64 {
 	below := c.from
 	consider := func(ci int32) {
-		if req := &f.commits[ci]; req.answer == none || req.accepted && req.answer > c.pos {
+		if req := &f.commits[ci]; req.unsure() || req.accepted && req.answer > c.pos {
 			below = max(below, req.offset)
 		}
 	}

@@ -45,6 +45,54 @@ func crashWithCommitInSocket(b *book, from int64, answer func(ref int64)) {
 func TestRedelivered(t *testing.T) {
 	runStories(t, redelivered, []story{
 		{name: "held", tell: soundCrash, only: true, want: "redelivered:3"},
+		{name: "held-transaction-never-ended", want: "redelivered:3", only: true, tell: func(b *book) {
+			b.h.Faults = []string{"crash-before-commit"}
+			b.join("m1", 0)
+			b.produce(0, 0, 3)
+			b.do("m1", 0, 0, 3)
+			ref := b.take("m1", 0, 3)
+			b.end("m1", history.Killed, "signal killed")
+			b.abort("m1", ref) // by the next life
+			b.join("m1#2", 0)
+			b.do("m1#2", 0, 0, 3)
+			b.transact("m1#2", 0, 3)
+			b.fault("crash-before-commit", history.Happened, "")
+			b.close("m1#2")
+		}},
+		{name: "unknown-transaction-never-ended-and-nothing-came-again", want: "3 records that were done", tell: func(b *book) {
+			b.h.Faults = []string{"crash-before-commit"}
+			b.join("m1", 0)
+			b.produce(0, 0, 4)
+			b.do("m1", 0, 0, 3)
+			b.take("m1", 0, 3)
+			b.crash("m1", "m1#2", 0)
+			b.do("m1#2", 0, 3, 4)
+			b.transact("m1#2", 0, 4)
+			b.fault("crash-before-commit", history.Happened, "")
+			b.close("m1#2")
+		}},
+		{name: "held-transaction-of-unknown-fate-applied", only: true, tell: func(b *book) {
+			b.join("m1", 0)
+			b.produce(0, 0, 4)
+			b.do("m1", 0, 0, 3)
+			b.seal(b.take("m1", 0, 3))
+			b.crash("m1", "m1#2", 0)
+			b.do("m1#2", 0, 3, 4)
+			b.transact("m1#2", 0, 4)
+			b.close("m1#2")
+		}},
+		{name: "held-position-kept-with-the-outputs", want: "3 outputs were committed before it", only: true, tell: func(b *book) {
+			b.h.Promises.Delivery = history.ExactlyOnce
+			b.h.Faults = []string{"crash-before-commit"}
+			b.join("m1", 0)
+			b.produce(0, 0, 4)
+			b.do("m1", 0, 0, 3)
+			b.crash("m1", "m1#2", 0)
+			b.do("m1#2", 0, 3, 4)
+			b.commit("m1#2", 0, 4)
+			b.fault("crash-before-commit", history.Happened, "")
+			b.closeWith(func() { b.out(0, 0, 4) }, "m1#2")
+		}},
 		{name: "held-no-crash-meant", tell: sound, only: true},
 		{name: "held-commit-of-unknown-fate-applied", tell: func(b *book) { crashAtCommit(b, 6) }, only: true},
 		{name: "held-commit-of-unknown-fate-not-applied", tell: func(b *book) { crashAtCommit(b, 3) }, only: true, want: "redelivered:3"},

@@ -35,6 +35,7 @@ type seat struct {
 	tenure     int32
 	high       int64   // highest offset done in this tenure, +1; 0 for none
 	window     int32   // what the last loss may repeat
+	again      int32   // what the last refused commit or aborted transaction of this tenure may repeat
 	retries    []int32 // windows of refused effects in this tenure
 	request    int32   // its last commit
 	crash      int32   // how the life ended, if it was killed with work to commit
@@ -71,12 +72,16 @@ func (r *replay) run() {
 			r.effect(pos, e)
 		case history.EffectUnmatched:
 			r.unmatched = append(r.unmatched, pos)
-		case history.CommitRequested, history.Committed:
+		case history.CommitRequested, history.CommitSealed, history.Committed:
 			if r.mine(e.Topic) {
 				r.commit(pos, e)
 			}
+		case history.Aborted:
+			r.aborted(pos, e)
 		case history.DeadLettered:
 			r.deadLetter(pos, e)
+		case history.Output:
+			r.output(pos, e)
 		case history.Joining, history.Assigned, history.Revoked, history.Lost, history.Told, history.Left:
 			r.group(pos, e)
 		case history.MemberStarted, history.MemberReady, history.MemberStopping, history.MemberFrozen, history.MemberThawed, history.MemberEnded:
@@ -98,7 +103,7 @@ func (r *replay) seat(lifeIndex, part int32) *seat {
 	}
 	s := l.seats[part]
 	if s == nil {
-		s = &seat{life: lifeIndex, part: part, since: none, until: none, window: none, request: none, crash: none}
+		s = &seat{life: lifeIndex, part: part, since: none, until: none, window: none, again: none, request: none, crash: none}
 		s.tenure, r.tenures = r.tenures, r.tenures+1
 		l.seats[part] = s
 	}
@@ -137,8 +142,13 @@ func (r *replay) stands(s *seat, e *history.Event) standing {
 
 func (r *replay) commit(pos int32, e *history.Event) {
 	ref := r.at(e.Ref)
+	if e.Kind == history.CommitSealed {
+		r.sealed(pos, e, ref)
+		return
+	}
 	if e.Kind == history.CommitRequested || ref == none || ref >= pos || r.events[ref].Kind != history.CommitRequested || r.slot[ref] == none {
-		c := commit{offset: e.Offset, at: e.At, request: pos, answer: none, life: r.life(e.Member, e.Incarnation), part: r.part(e.Partition)}
+		c := commit{offset: e.Offset, at: e.At, request: pos, sealed: none, answer: none,
+			life: r.life(e.Member, e.Incarnation), part: r.part(e.Partition), txn: e.Note == "txn"}
 		c.other = r.otherOwner(c.part, c.life)
 		ci := int32(len(r.commits))
 		r.slot[pos], ref = ci, pos
@@ -169,9 +179,18 @@ func (r *replay) commit(pos int32, e *history.Event) {
 		p.committed = c.offset
 	case history.Refused:
 		if legalRefusal(e.Error) {
-			r.refusedWindow(r.seat(c.life, c.part), pos)
+			r.refusedWindow("refused-commit", r.seat(c.life, c.part), pos)
 		}
 	}
+}
+
+func (r *replay) output(pos int32, e *history.Event) {
+	o := output{rec: none, pos: pos}
+	if e.Message != "" {
+		o.rec = r.record(e.Message)
+		r.records[o.rec].outputs++
+	}
+	r.outputs = append(r.outputs, o)
 }
 
 func (r *replay) deadLetter(pos int32, e *history.Event) {

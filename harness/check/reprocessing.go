@@ -22,7 +22,7 @@ m-8 was committed, so the crash does not excuse that it was done again.
 
 Causes: *crash* (killed or exited), *stop* (asked to stop), *rebalance* (revoked, or lost while running; nothing if the
 promise is to drain and the member gave the partition up itself), *zombie* (lost after it was frozen; what it does
-itself before it can know is explained too, once), *refused-commit* (by an error of the group), *retry* (an effect was refused, so the same
+itself before it can know is explained too, once), *refused-commit* (by an error of the group), *aborted-transaction*, *retry* (an effect was refused, so the same
 member does the batch again from its last commit), *unknown-answer* (the answer to an applied effect was cut off). A cause
 explains each offset once; a repeat is put down to the newest cause that is left for it.
 
@@ -111,7 +111,7 @@ func (f *Facts) tellRepeats(causes []*cause, unexplained, unplaced int) string {
 func (f *Facts) tellCause(c *cause) string {
 	what := map[string]string{
 		"crash": "the crash of %s", "zombie": "the zombie %s", "rebalance": "the rebalance of %s", "stop": "the stop of %s",
-		"refused-commit": "the refused commit of %s", "retry": "a retry of %s", "unknown-answer": "an unknown answer to %s",
+		"refused-commit": "the refused commit of %s", "aborted-transaction": "an aborted transaction of %s", "retry": "a retry of %s", "unknown-answer": "an unknown answer to %s",
 	}[c.kind]
 	text := fmt.Sprintf(what, f.lives[c.life].who()) + " at " + f.wall(c.at)
 	for _, wi := range c.windows {

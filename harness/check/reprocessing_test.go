@@ -186,6 +186,51 @@ func reprocessingHeld() []story {
 			b.commit("m1", 0, 2)
 			b.close("m1")
 		}},
+		{name: "held-aborted-transaction", only: true, want: "3 by an aborted transaction of m1", tell: func(b *book) {
+			b.join("m1", 0)
+			b.produce(0, 0, 4)
+			b.do("m1", 0, 0, 1)
+			b.transact("m1", 0, 1)
+			b.do("m1", 0, 1, 3)
+			begun := b.begin("m1", 0, 3) // is under way when the transaction goes, and goes with it
+			b.abort("m1", b.take("m1", 0, 3))
+			b.finish(history.EffectDone, begun, "")
+			b.do("m1", 0, 1, 4)
+			b.transact("m1", 0, 4)
+			b.close("m1")
+		}},
+		{name: "held-transaction-refused-and-aborted", only: true, want: "3 by the refused commit of m1", tell: func(b *book) {
+			b.join("m1", 0)
+			b.produce(0, 0, 3)
+			b.do("m1", 0, 0, 3)
+			b.answer(b.take("m1", 0, 3), "ILLEGAL_GENERATION")
+			b.abort("m1")
+			b.do("m1", 0, 0, 3)
+			b.transact("m1", 0, 3)
+			b.close("m1")
+		}},
+		{name: "violated-aborted-transaction-explains-once", count: 3, tell: func(b *book) {
+			b.join("m1", 0)
+			b.produce(0, 0, 3)
+			b.do("m1", 0, 0, 3)
+			b.answer(b.take("m1", 0, 3), "ILLEGAL_GENERATION")
+			b.abort("m1") // one and the same
+			b.do("m1", 0, 0, 3)
+			b.do("m1", 0, 0, 3)
+			b.transact("m1", 0, 3)
+			b.close("m1")
+		}},
+		{name: "violated-below-a-committed-transaction", count: 1, tell: func(b *book) {
+			b.join("m1", 0)
+			b.produce(0, 0, 3)
+			b.do("m1", 0, 0, 2)
+			b.transact("m1", 0, 2)
+			b.do("m1", 0, 2, 3)
+			b.abort("m1", b.take("m1", 0, 3))
+			b.do("m1", 0, 1, 3)
+			b.transact("m1", 0, 3)
+			b.close("m1")
+		}},
 		{name: "held-exited", only: true, want: "by the crash of m1", tell: func(b *book) {
 			b.join("m1", 0)
 			b.produce(0, 0, 3)

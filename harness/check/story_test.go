@@ -151,6 +151,52 @@ func (b *book) answer(ref int64, kafkaError string) {
 
 func (b *book) commit(who string, p int32, n int64) { b.answer(b.request(who, p, n), "") }
 
+// take hands the offset n in with a transaction, and has it accepted for that.
+func (b *book) take(who string, p int32, n int64) int64 {
+	ref := b.request(who, p, n)
+	b.events[ref-1].Note = "txn"
+	return ref
+}
+
+// seal asks to commit the transaction that took ref along.
+func (b *book) seal(ref int64) {
+	e := b.events[ref-1]
+	e.Kind, e.Ref = history.CommitSealed, ref
+	b.add(e)
+}
+
+// abort ends a transaction with nothing; refs are what it took along.
+func (b *book) abort(who string, refs ...int64) {
+	for _, ref := range refs {
+		b.answer(ref, "ABORTED")
+	}
+	b.add(by(history.Event{Kind: history.Aborted, Note: "txn-" + who}, who))
+}
+
+// transact commits n in a transaction of its own.
+func (b *book) transact(who string, p int32, n int64) {
+	ref := b.take(who, p, n)
+	b.seal(ref)
+	b.answer(ref, "")
+}
+
+// out shows an output of a record.
+func (b *book) out(p int32, from, to int64) {
+	for o := from; o < to; o++ {
+		e := of(history.Output, p, o)
+		e.Topic, e.Partition, e.Offset, e.Origin = "orders.out", 0, 2*o, fmt.Sprintf("orders/%d@%d", p, o)
+		b.add(e)
+	}
+}
+
+// closeWith drains, stops the members, shows outputs and ends the run.
+func (b *book) closeWith(outputs func(), who ...string) {
+	b.phase(history.PhaseDrain, history.PhaseDrained, history.PhaseStop)
+	b.stop(who...)
+	outputs()
+	b.phase(history.PhaseOutputs, history.PhaseEnd)
+}
+
 // letter is read 50 ms after it was appended.
 func (b *book) letter(p int32, o int64, poison string, change func(*history.Event)) {
 	appended := b.at

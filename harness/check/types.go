@@ -21,6 +21,7 @@ type record struct {
 	orderly  int32 // position of the first EffectDone by a life in good standing
 	lastDone int32
 	letter   int32 // index of its earliest dead letter
+	outputs  int32 // how many outputs of it were seen
 	passed   int32 // index of the first accepted commit that lies above it
 	maybe    int32 // index of the first commit of unknown fate that lies above it
 }
@@ -104,13 +105,35 @@ type effect struct {
 // commit is one CommitRequested and its answer.
 type commit struct {
 	offset   int64
-	at       time.Duration // of the request
+	at       time.Duration // of the moment
 	request  int32         // position
+	sealed   int32         // position of the request to commit its transaction, none without
 	answer   int32         // position, none while its fate is unknown
 	life     int32
 	part     int32
 	other    int32 // live life, not this one, that owned the partition at the request
 	accepted bool
+	txn      bool // within a transaction
+}
+
+// moment is the position from which on the commit may take effect: what it
+// covers must have ended by then. That of a transaction is its end; its offsets
+// may be handed in before the work is done.
+func (c *commit) moment() int32 {
+	if c.sealed != none {
+		return c.sealed
+	}
+	return c.request
+}
+
+// unsure tells whether nobody knows if the commit was applied. One in a
+// transaction that nobody asked to commit was not.
+func (c *commit) unsure() bool { return c.answer == none && (!c.txn || c.sealed != none) }
+
+// output is what became visible of one record.
+type output struct {
+	rec int32 // none if it matches no record
+	pos int32
 }
 
 // letter is one record of the dead-letter topic.
