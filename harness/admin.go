@@ -2,6 +2,7 @@ package harness
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -16,16 +17,16 @@ type evictor struct {
 	client *kgo.Client
 }
 
-func (e evictor) evict(ctx context.Context, group, memberID, instanceID, protocol string) error {
-	if protocol == "consumer" {
-		return e.heartbeatLeave(ctx, group, memberID)
+func (e evictor) evict(ctx context.Context, group string, who seatHolder) error {
+	if who.protocol == "consumer" {
+		return e.heartbeat(ctx, group, who, epochLeave)
 	}
 	req := kmsg.NewPtrLeaveGroupRequest()
-	req.Group, req.MemberID = group, memberID
+	req.Group, req.MemberID = group, who.memberID
 	m := kmsg.NewLeaveGroupRequestMember()
-	m.MemberID = memberID
-	if instanceID != "" {
-		m.InstanceID = &instanceID
+	m.MemberID = who.memberID
+	if who.instanceID != "" {
+		m.InstanceID = &who.instanceID
 	}
 	req.Members = append(req.Members, m)
 	resp, err := req.RequestWith(ctx, e.client)
@@ -41,9 +42,36 @@ func (e evictor) evict(ctx context.Context, group, memberID, instanceID, protoco
 	return gone(code)
 }
 
-func (e evictor) heartbeatLeave(ctx context.Context, group, memberID string) error {
+// errKeepsSeat says that the next life of a member takes its seat over as it is.
+var errKeepsSeat = errors.New("the member keeps its seat")
+
+// release makes room for the next life of a member that is dead. A static member
+// is not thrown out: that it comes back to what it had, without a rebalance, is what it is
+// static for. In a classic group the next life takes the seat over by its
+// instance id at any time. With KIP-848 the broker gives the seat to nobody
+// before its holder has left "for now" (epoch -2) or its session has expired.
+func (e evictor) release(ctx context.Context, group string, who seatHolder) error {
+	switch {
+	case who.instanceID == "":
+		return e.evict(ctx, group, who)
+	case who.protocol == "consumer":
+		return e.heartbeat(ctx, group, who, epochLeaveStatic)
+	}
+	return errKeepsSeat
+}
+
+// Epochs by which a member of a KIP-848 group leaves.
+const (
+	epochLeave       = -1 // for good
+	epochLeaveStatic = -2 // for now
+)
+
+func (e evictor) heartbeat(ctx context.Context, group string, who seatHolder, epoch int32) error {
 	req := kmsg.NewPtrConsumerGroupHeartbeatRequest()
-	req.Group, req.MemberID, req.MemberEpoch = group, memberID, -1
+	req.Group, req.MemberID, req.MemberEpoch = group, who.memberID, epoch
+	if who.instanceID != "" {
+		req.InstanceID = &who.instanceID
+	}
 	resp, err := req.RequestWith(ctx, e.client)
 	if err != nil {
 		return err

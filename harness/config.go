@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ksim-dev/ksim/harness/history"
+	"github.com/ksim-dev/ksim/harness/observe"
 	"github.com/ksim-dev/ksim/harness/subject"
 )
 
@@ -28,13 +29,20 @@ type Config struct {
 	Template   string  // of a value, see workload.Spec; "" is JSON with id, key, seq and ts
 	Seed       int64
 
-	Protocol        string // classic or consumer (KIP-848)
+	Protocol string // classic or consumer (KIP-848)
+	// Static gives every member a group.instance.id (KSIM_INSTANCE_ID) that it keeps
+	// over restarts: static membership, KIP-345.
+	Static          bool
 	SessionTimeout  time.Duration
 	MaxPollInterval time.Duration
 	MaxAttempts     int
 	Promises        history.Promises
-	Extra           map[string]string // more variables for the subject's environment
-	TopicPrefix     string            // of every topic that is created
+	// Outputs reads at the end what can be seen in the store that the subject
+	// writes its outputs to. Where exactly-once is promised and this is nil, there is an
+	// output topic (KSIM_OUTPUT_TOPIC), and that is read.
+	Outputs     observe.Outputs
+	Extra       map[string]string // more variables for the subject's environment
+	TopicPrefix string            // of every topic that is created
 
 	AutoCommit   time.Duration // longest auto-commit interval to outwait, see fault.Env
 	ReadyBound   time.Duration // for members to form a group

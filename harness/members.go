@@ -28,6 +28,8 @@ type members struct {
 	admin groupAdmin
 	env   subject.Env // what all members share
 	dir   string      // for logs
+	// transactionalID names a member's; nil where there are no transactions.
+	transactionalID func(member string) string
 
 	ctx context.Context // of the scenario; ends all restarts
 	wg  sync.WaitGroup
@@ -53,9 +55,17 @@ type member struct {
 	alive       bool
 }
 
-// groupAdmin removes members from the group on behalf of the harness.
+// groupAdmin removes members from the group on behalf of the harness, for good or
+// only for now.
 type groupAdmin interface {
-	evict(ctx context.Context, group, memberID, instanceID, protocol string) error
+	evict(ctx context.Context, group string, who seatHolder) error
+	release(ctx context.Context, group string, who seatHolder) error
+}
+
+// seatHolder is who a member is to its group.
+type seatHolder struct {
+	memberID, instanceID string // instanceID is "" but for static members
+	protocol             string // classic or consumer
 }
 
 // Live implements fault.Members.
@@ -100,6 +110,12 @@ func (g *members) start(ctx context.Context, name string, again bool) error {
 	env.BootstrapServers = wire.Bootstrap()
 	env.SinkURL = g.sink.Open(name, incarnation)
 	env.Extra = maps.Clone(g.cfg.Extra)
+	if g.cfg.Static {
+		env.InstanceID = name
+	}
+	if g.transactionalID != nil {
+		env.TransactionalID = g.transactionalID(name)
+	}
 	logPath := filepath.Join(g.dir, fmt.Sprintf("%s.%d.log", name, incarnation))
 	// The event comes first: what the process does can only follow it.
 	g.log.Append(history.Event{Kind: history.MemberStarted, Member: name, Incarnation: incarnation, Note: g.cfg.Subject.Name()})
@@ -163,7 +179,7 @@ func (g *members) watch(m *member) {
 	if m.wire.ID() != "" {
 		// A member that died without a word keeps its seat until its session
 		// ends; nobody is served by waiting for that.
-		_ = g.Evict(g.ctx, m.name)
+		_ = g.Release(g.ctx, m.name)
 	}
 	m.wire.Close()
 	if m.restarts >= g.cfg.MaxRestarts || m.restarts >= hopeless && g.sink.Effects(m.name) == 0 {
@@ -265,8 +281,8 @@ func (g *members) Stop(ctx context.Context, name string) error {
 	g.end(m, how, text)
 	g.mu.Unlock()
 	if how == history.Killed {
-		_ = g.Evict(context.WithoutCancel(ctx), name)
-	} else {
+		_ = g.Release(context.WithoutCancel(ctx), name)
+	} else if m.wire.InstanceID() == "" || m.wire.Protocol() != "classic" { // a static member of a classic group keeps its seat, without a word
 		g.awaitLastWords(ctx, m, stopping.Seq)
 	}
 	m.wire.Close()
@@ -309,24 +325,37 @@ func (g *members) Kill(_ context.Context, name string, incarnation int) error {
 
 // Evict implements fault.Members.
 func (g *members) Evict(ctx context.Context, name string) error {
+	return g.unseat(ctx, name, g.admin.evict)
+}
+
+// Release implements fault.Members.
+func (g *members) Release(ctx context.Context, name string) error {
+	return g.unseat(ctx, name, g.admin.release)
+}
+
+// unseat takes the newest life of a member out of the group by the given means.
+func (g *members) unseat(ctx context.Context, name string, by func(context.Context, string, seatHolder) error) error {
 	g.mu.Lock()
 	m := g.all[name]
 	if m == nil {
 		g.mu.Unlock()
 		return fmt.Errorf("there never was a member %s", name)
 	}
-	id, alive := m.groupID, m.alive
+	who, alive := seatHolder{memberID: m.groupID, instanceID: m.wire.InstanceID(), protocol: m.wire.Protocol()}, m.alive
 	g.mu.Unlock()
-	if id == "" {
-		id = m.wire.ID()
+	if who.memberID == "" {
+		who.memberID = m.wire.ID()
 	}
-	if id != "" {
+	if who.memberID != "" {
 		bounded, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
-		if err := g.admin.evict(bounded, g.env.GroupID, id, m.wire.InstanceID(), m.wire.Protocol()); err != nil {
+		switch err := by(bounded, g.env.GroupID, who); {
+		case errors.Is(err, errKeepsSeat):
+		case err != nil:
 			return fmt.Errorf("evict %s from group %s: %w", name, g.env.GroupID, err)
+		default:
+			g.log.Append(history.Event{Kind: history.Left, Member: name, Incarnation: m.incarnation, Note: "evicted"})
 		}
-		g.log.Append(history.Event{Kind: history.Left, Member: name, Incarnation: m.incarnation, Note: "evicted"})
 	}
 	if !alive {
 		m.wire.Close()

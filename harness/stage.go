@@ -39,15 +39,24 @@ type stage struct {
 	names    names
 }
 
-// names are those of one scenario in Kafka.
-type names struct{ topic, deadLetter, group string }
+// names are those of one scenario in Kafka. There is no output topic, "", where
+// there are no outputs, or they are elsewhere.
+type names struct{ topic, deadLetter, output, group string }
 
 func newNames(cfg Config, sc Scenario) names {
 	base := cfg.TopicPrefix + cfg.RunID + "-" + sc.Name
-	return names{topic: base, deadLetter: base + ".dlq", group: base}
+	n := names{topic: base, deadLetter: base + ".dlq", group: base}
+	if cfg.Promises.Delivery == history.ExactlyOnce && cfg.Outputs == nil {
+		n.output = base + ".out"
+	}
+	return n
 }
 
-// maxDeadLetterBytes leaves room for the headers that a dead letter adds to
+// transactionalID is a member's, over all its lives: the next one ends what the
+// last one left open.
+func (n names) transactionalID(member string) string { return n.group + "." + member }
+
+// maxDeadLetterBytes leaves room for the headers that a dead letter, or an output, adds to
 // the largest record that fits into the topic itself.
 const maxDeadLetterBytes = "2097152"
 
@@ -90,7 +99,7 @@ func newStage(ctx context.Context, cfg Config, sc Scenario, kafka backend.Kafka,
 func (s *stage) header() history.Header {
 	return history.Header{
 		Run: s.cfg.RunID, Scenario: s.scenario.Name, Kafka: s.kafka.Name() + " (" + s.kafka.Version() + ")", Seed: s.cfg.Seed,
-		Topic: s.names.topic, Group: s.names.group, DeadLetterTopic: s.names.deadLetter,
+		Topic: s.names.topic, Group: s.names.group, DeadLetterTopic: s.names.deadLetter, OutputTopic: s.names.output,
 		Partitions: s.cfg.Partitions, Members: s.cfg.Members, BatchSize: s.cfg.BatchSize,
 		SessionTimeout: s.cfg.SessionTimeout, MaxPollInterval: s.cfg.MaxPollInterval,
 		Promises: s.cfg.Promises, Faults: s.scenario.faultNames(),
@@ -101,9 +110,15 @@ func (s *stage) createTopics(ctx context.Context) error {
 	if err := s.kafka.CreateTopic(ctx, s.names.topic, s.cfg.Partitions, nil); err != nil {
 		return err
 	}
+	stamp, size := "LogAppendTime", maxDeadLetterBytes
+	if s.names.output != "" {
+		err := s.kafka.CreateTopic(ctx, s.names.output, s.cfg.Partitions, map[string]*string{"max.message.bytes": &size})
+		if err != nil {
+			return err
+		}
+	}
 	// The broker stamps dead letters when it has them: that tells whether
 	// one was acknowledged before its record was committed.
-	stamp, size := "LogAppendTime", maxDeadLetterBytes
 	return s.kafka.CreateTopic(ctx, s.names.deadLetter, s.cfg.Partitions, map[string]*string{
 		"message.timestamp.type": &stamp, "max.message.bytes": &size,
 	})
@@ -119,11 +134,18 @@ func (s *stage) enlist(dir string) {
 			Topic: s.names.topic, GroupID: s.names.group, RunID: s.cfg.RunID + "-" + s.scenario.Name, GroupProtocol: s.cfg.Protocol,
 			SessionTimeout: s.cfg.SessionTimeout, MaxPollInterval: s.cfg.MaxPollInterval,
 			BatchSize: s.cfg.BatchSize, BatchWait: s.cfg.BatchWait, MaxAttempts: s.cfg.MaxAttempts, DLQTopic: s.names.deadLetter,
+			OutputTopic: s.names.output,
 		},
+	}
+	if s.names.output != "" {
+		s.members.transactionalID = s.names.transactionalID
 	}
 	s.faults = &fault.Env{
 		Log: s.log, Members: s.members, Sink: s.sink, Tap: s.tap, BatchSize: s.cfg.BatchSize,
 		SessionTimeout: s.cfg.SessionTimeout, AutoCommit: s.cfg.AutoCommit, Bound: s.cfg.FaultBound,
+	}
+	if brokers, ok := s.kafka.(backend.Restarter); ok && s.kafka.Capabilities().RestartBroker {
+		s.faults.Brokers = &brokerAdmin{Restarter: brokers, client: s.client, names: s.names}
 	}
 	if owned := s.kafka.Capabilities().ConsumerSession; s.cfg.Protocol == "consumer" && owned > 0 {
 		s.faults.SessionTimeout = owned // with KIP-848 the broker decides
@@ -150,7 +172,10 @@ func (s *stage) close() error {
 	s.stopObserving()
 	bounded, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	for _, topic := range []string{s.names.topic, s.names.deadLetter} {
+	for _, topic := range []string{s.names.topic, s.names.deadLetter, s.names.output} {
+		if topic == "" {
+			continue
+		}
 		// A topic that could not be made, or a broker that is gone, is no
 		// reason to call the run a failure.
 		_ = s.kafka.DeleteTopic(bounded, topic)

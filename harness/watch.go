@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ksim-dev/ksim/harness/history"
 	"github.com/ksim-dev/ksim/harness/observe"
 )
 
@@ -59,6 +60,34 @@ func (s *stage) lookBack(ctx context.Context) error {
 	}
 	if _, err := observe.Scan(bounded, s.kafka.ClientOpts(), s.names.topic, s.ledger, s.log); err != nil {
 		return fmt.Errorf("read the topic back: %w", err)
+	}
+	return s.readOutputs(ctx)
+}
+
+// readOutputs reads what can be seen of outputs, where there are any. That they
+// cannot be read to their end, because a transaction of a member that is gone is
+// still open, is for the check to tell.
+func (s *stage) readOutputs(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(ctx, s.cfg.ReadyBound)
+	defer cancel()
+	all := true
+	switch {
+	case s.cfg.Outputs != nil:
+		outputs, err := s.cfg.Outputs(bounded, s.names.topic)
+		if err != nil {
+			return fmt.Errorf("read the outputs: %w", err)
+		}
+		observe.LogOutputs(outputs, s.ledger, s.log)
+	case s.names.output != "":
+		var err error
+		if all, err = observe.ReadOutputs(bounded, s.kafka.ClientOpts(), s.names.output, s.ledger, s.log); err != nil {
+			return fmt.Errorf("read the output topic: %w", err)
+		}
+	default:
+		return nil
+	}
+	if all {
+		s.log.Append(history.Event{Kind: history.Phase, Note: history.PhaseOutputs})
 	}
 	return nil
 }

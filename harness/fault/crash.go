@@ -48,13 +48,13 @@ func (f CrashMidBatch) Inject(ctx context.Context, env *Env) (string, error) {
 	return note, err
 }
 
-// restart kills one life of a member, takes it out of its group, starts the
-// next and waits for the group to be whole.
+// restart kills one life of a member, makes room for the next in its group, starts
+// that and waits for the group to be whole.
 func restart(ctx context.Context, env *Env, member string, incarnation int, note *string) error {
 	if err := env.Members.Kill(ctx, member, incarnation); err != nil {
 		return err
 	}
-	if err := env.Members.Evict(ctx, member); err != nil {
+	if err := env.Members.Release(ctx, member); err != nil {
 		return err
 	}
 	if err := env.Members.Start(ctx, member); err != nil {
@@ -98,10 +98,13 @@ func (f CrashAtCommit) Inject(ctx context.Context, env *Env) (string, error) {
 	}
 	// A commit that covers something done since the last one, so that the
 	// crash has something to show; a repeated commit of the same offset has not.
+	// In a transaction it is not the offsets that are handed in (TxnOffsetCommit), but its end.
 	rule := tap.Rule{
-		Name: f.Name(), Member: f.Target, Key: kmsg.OffsetCommit.Int16(), Times: 1, Action: tap.Hold{},
+		Name: f.Name(), Member: f.Target, Key: tap.AnyKey, Times: 1, Action: tap.Hold{},
 		Direction: tap.Request,
-		Match:     func(c tap.Call) bool { return advances(env.Log, c) },
+		Match: func(c tap.Call) bool {
+			return (c.Key == kmsg.OffsetCommit.Int16() || c.Key == kmsg.EndTxn.Int16()) && advances(env.Log, c)
+		},
 	}
 	if f.After {
 		rule.Direction = tap.Response

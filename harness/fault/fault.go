@@ -42,11 +42,25 @@ type Members interface {
 	// Evict removes a dead or frozen member from its group in its name, so
 	// that nobody has to wait for its session to expire.
 	Evict(ctx context.Context, member string) error
+	// Release makes room for the next life of a dead member: it is evicted, but
+	// for a static member, which keeps its place for that.
+	Release(ctx context.Context, member string) error
 	Freeze(ctx context.Context, member string, incarnation int) error // SIGSTOP
 	Thaw(ctx context.Context, member string, incarnation int) error   // SIGCONT
 	// AwaitStable waits until the live members own all partitions and are
 	// all in the newest generation.
 	AwaitStable(ctx context.Context) error
+}
+
+// Brokers is what a fault can do to the brokers. Every method waits until the
+// thing is done.
+type Brokers interface {
+	// Coordinator returns the broker that coordinates the group or, for Transaction, the
+	// transactions of a member; ErrNoTransactions if those have none.
+	Coordinator(ctx context.Context, of Coordinated, member string) (int32, error)
+	StopBroker(ctx context.Context, node int32) error  // SIGTERM
+	KillBroker(ctx context.Context, node int32) error  // SIGKILL
+	StartBroker(ctx context.Context, node int32) error // at the same address, with the same data
 }
 
 // Env is what a fault works with.
@@ -55,6 +69,7 @@ type Env struct {
 	Members Members
 	Sink    *sink.Sink
 	Tap     *tap.Tap
+	Brokers Brokers // nil where the backend cannot take brokers down
 
 	BatchSize      int
 	SessionTimeout time.Duration

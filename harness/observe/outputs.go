@@ -1,0 +1,179 @@
+package observe
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/ksim-dev/ksim/harness/history"
+	"github.com/ksim-dev/ksim/harness/workload"
+)
+
+// HeaderRecord is the header by which an output names the record that it was
+// made from, as topic/partition/offset. It is that of effects at the sink too.
+const HeaderRecord = "Ksim-Record"
+
+// Output is what came of one record in a store outside of Kafka: a row of a
+// table, a document.
+type Output struct {
+	// Record is its source, as topic/partition/offset; "" if the store does not tell.
+	Record string
+	// Value stands for the record where Record does not: its bytes, or JSON with its id.
+	Value []byte
+	Key   string
+	Where string // for people who look for it: "table payments, id 7"
+}
+
+// Outputs reads all that anybody can see, at the end of a run, of what was made
+// from the records of topic. It is the caller's: the harness knows no database.
+type Outputs func(ctx context.Context, topic string) ([]Output, error)
+
+// LogOutputs appends one [history.Output] event for each output of a store.
+func LogOutputs(outputs []Output, ledger *workload.Ledger, log *history.Log) {
+	m := matcher{ledger: ledger, topic: log.Header().Topic}
+	for _, o := range outputs {
+		e := history.Event{
+			Kind: history.Output, Key: bounded(o.Key, maxKey), Hash: hash(o.Value), Size: len(o.Value),
+			Origin: bounded(o.Record, maxHeaderValue), Note: bounded(o.Where, maxHeaderValue),
+		}
+		if entry, ok := m.match(o.Record, "", o.Value); ok {
+			e.Message, e.Poison = entry.ID, string(entry.Poison)
+		}
+		log.Append(e)
+	}
+}
+
+// ReadOutputs reads an output topic from its start to its end, as read_committed, and
+// appends one [history.Output] event for each record. It waits first until no
+// transaction is open there, since what lies behind an open one cannot be seen. It
+// returns false if one still was when ctx ended; what lay before it was read.
+// Call it when nobody writes any more.
+func ReadOutputs(ctx context.Context, opts []kgo.Opt, topic string, ledger *workload.Ledger, log *history.Log) (bool, error) {
+	r, err := newReader(opts, topic)
+	if err != nil {
+		return false, err
+	}
+	defer r.close()
+	settled, err := r.settled(ctx)
+	if err != nil {
+		return false, fmt.Errorf("ask for open transactions in topic %s: %w", topic, err)
+	}
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), sampleTimeout)
+	defer cancel()
+	if settled { // else ctx has ended
+		bounded = ctx
+	}
+	end, err := r.ends(bounded)
+	if err != nil {
+		return false, err
+	}
+	m := matcher{ledger: ledger, topic: log.Header().Topic}
+	for {
+		if behind, _ := r.behind(end); !behind {
+			return settled, nil
+		}
+		if !r.poll(bounded, func(rec *kgo.Record) { log.Append(m.output(rec)) }) {
+			return false, fmt.Errorf("read outputs: %w", errors.Join(bounded.Err(), r.state(end)))
+		}
+	}
+}
+
+// settled waits until the last stable offset is the end of every partition; false
+// if ctx ends before. Brokers end a transaction whose producer is gone when its time is up.
+func (r *reader) settled(ctx context.Context) (bool, error) {
+	for {
+		open := false
+		err := ask(ctx, func() error {
+			// In this order: what is open then cannot be taken for closed.
+			last, err := r.admin.ListEndOffsets(ctx, r.topic)
+			if err == nil {
+				err = last.Error()
+			}
+			if err != nil {
+				return err
+			}
+			stable, err := r.admin.ListCommittedOffsets(ctx, r.topic)
+			if err == nil {
+				err = stable.Error()
+			}
+			if err != nil {
+				return err
+			}
+			open = false
+			for partition, end := range last[r.topic] {
+				s, ok := stable.Lookup(r.topic, partition)
+				open = open || !ok || s.Offset < end.Offset
+			}
+			return nil
+		})
+		switch {
+		case err == nil && !open:
+			return true, nil
+		case ctx.Err() != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded):
+			return false, nil
+		case err != nil:
+			return false, err
+		case !pause(ctx, askAgain) && !errors.Is(context.Cause(ctx), context.DeadlineExceeded):
+			return false, context.Cause(ctx)
+		}
+	}
+}
+
+// matcher finds the records that outputs were made from.
+type matcher struct {
+	ledger *workload.Ledger
+	topic  string // the one under test
+}
+
+func (m matcher) output(rec *kgo.Record) history.Event {
+	source, _ := header(rec.Headers, HeaderRecord)
+	id, _ := header(rec.Headers, workload.HeaderID)
+	e := history.Event{
+		Kind: history.Output, Topic: rec.Topic, Partition: rec.Partition, Offset: rec.Offset,
+		Key: bounded(string(rec.Key), maxKey), Hash: hash(rec.Value), Size: len(rec.Value),
+		Origin: bounded(string(source), maxHeaderValue),
+	}
+	if entry, ok := m.match(string(source), string(id), rec.Value); ok {
+		e.Message, e.Poison = entry.ID, string(entry.Poison)
+	}
+	return e
+}
+
+// match believes the place that an output names most: it was made for that. Then
+// come ids, in a header or in the field "id" of JSON, and the bytes.
+func (m matcher) match(source, id string, value []byte) (workload.Entry, bool) {
+	if partition, offset, ok := m.place(source); ok {
+		if e, ok := m.ledger.ByRecord(partition, offset); ok {
+			return e, true
+		}
+	}
+	if e, ok := m.ledger.ByID(id); ok && id != "" {
+		return e, true
+	}
+	if len(value) == 0 {
+		return workload.Entry{}, false
+	}
+	if e, ok := m.ledger.ByHash(sha256.Sum256(value)); ok {
+		return e, true
+	}
+	var body struct{ ID string }
+	if json.Unmarshal(value, &body) != nil || body.ID == "" {
+		return workload.Entry{}, false
+	}
+	return m.ledger.ByID(body.ID)
+}
+
+// place reads topic/partition/offset, of the topic under test.
+func (m matcher) place(source string) (partition int32, offset int64, ok bool) {
+	rest, ours := strings.CutPrefix(source, m.topic+"/")
+	p, o, cut := strings.Cut(rest, "/")
+	part, perr := strconv.ParseInt(p, 10, 32)
+	offset, oerr := strconv.ParseInt(o, 10, 64)
+	return int32(part), offset, ours && cut && perr == nil && oerr == nil && part >= 0 && offset >= 0
+}
