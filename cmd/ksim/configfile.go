@@ -24,6 +24,7 @@ type configFile struct {
 	Topic    topicFile    `yaml:"topic"`
 	Batch    batchFile    `yaml:"batch"`
 	Protocol string       `yaml:"protocol"`
+	Static   bool         `yaml:"static"`
 	Seed     int64        `yaml:"seed"`
 }
 
@@ -108,6 +109,8 @@ func (c configFile) apply(flag string, cfg *harness.Config) {
 		cfg.Keys = c.Topic.Keys
 	case flag == "protocol" && c.Protocol != "":
 		cfg.Protocol = c.Protocol
+	case flag == "static" && c.Static:
+		cfg.Static = true
 	}
 }
 

@@ -54,9 +54,10 @@ func (o *options) register(cmd *cobra.Command, batchSize bool) {
 	f.Float64Var(&o.cfg.Zipf, "zipf", d.Zipf, "exponent of a zipf distribution of the keys, such as 0.99; 0 is uniform")
 	f.StringVar(&o.template, "template", "", "file with a text/template for messages, with .ID .Key .Seq .Time .Padding (default JSON with id, key, seq and ts)")
 	f.StringVar(&o.cfg.Protocol, "protocol", d.Protocol, "group protocol asked of the subject: classic or consumer (KIP-848)")
+	f.BoolVar(&o.cfg.Static, "static", false, "static membership: each member has a group.instance.id that it keeps over restarts (KSIM_INSTANCE_ID)")
 	f.StringToStringVar(&o.subjectEnv, "env", nil, "more variables for the subject, as NAME=VALUE; {placeholders} are filled in")
 	f.StringVar(&o.order, "order", "", "promised order: partition, key or none (default partition)")
-	f.StringVar(&o.delivery, "delivery", "", "promised delivery: at-least-once or at-most-once (default at-least-once)")
+	f.StringVar(&o.delivery, "delivery", "", "promised delivery: at-least-once, exactly-once (outputs go to KSIM_OUTPUT_TOPIC) or at-most-once (default at-least-once)")
 	f.StringVar(&o.poison, "poison", "", "promised handling of poison: dead-letter, skip or stop (default dead-letter)")
 	f.IntVar(&o.cfg.MaxAttempts, "max-attempts", 0, "promised bound on attempts at a record; 0 promises none (the reference promises 5)")
 	f.IntVar(&o.maxReprocessed, "max-reprocessed", 0, "promised bound on records repeated by one cause; 0 promises none")
@@ -85,6 +86,7 @@ func (o *options) resolve(cmd *cobra.Command, command []string) (harness.Config,
 		"keys":       func() { cfg.Keys = flags.Keys },
 		"zipf":       func() { cfg.Zipf = flags.Zipf },
 		"protocol":   func() { cfg.Protocol = flags.Protocol },
+		"static":     func() { cfg.Static = flags.Static },
 	} {
 		if !cmd.Flags().Changed(name) {
 			set = func() {}
@@ -113,6 +115,12 @@ func (o *options) resolve(cmd *cobra.Command, command []string) (harness.Config,
 	}
 	// The reference consumer is not a Process with an Env: Extra reaches both.
 	cfg.Extra = merged(file.Subject.Env, o.subjectEnv, map[string]string{"KSIM_ORDER": cfg.Promises.Order})
+	if len(command) == 0 && cfg.Promises.Delivery == history.ExactlyOnce {
+		cfg.Extra = merged(map[string]string{"KSIM_DELIVERY": reference.Transactions}, cfg.Extra)
+		if file.Promises.Drain == nil { // nobody asked for it
+			cfg.Promises = reference.ExactlyOnce(cfg.Promises)
+		}
+	}
 	cfg.RunID = newRunID()
 	if cfg.Dir = o.out; cfg.Dir == "" {
 		cfg.Dir = filepath.Join("ksim-out", cfg.RunID)
@@ -144,7 +152,7 @@ func (o *options) promise(cmd *cobra.Command, file configFile, cfg *harness.Conf
 	}
 	return errors.Join(
 		oneOf("order", p.Order, history.OrderPartition, history.OrderKey, history.OrderNone),
-		oneOf("delivery", p.Delivery, history.AtLeastOnce, history.AtMostOnce),
+		oneOf("delivery", p.Delivery, history.AtLeastOnce, history.ExactlyOnce, history.AtMostOnce),
 		oneOf("poison", p.Poison, history.PoisonDeadLetter, history.PoisonSkip, history.PoisonStop),
 	)
 }

@@ -79,9 +79,10 @@ func (r *replay) done(eff *effect, s *seat, rec *record) {
 		return
 	}
 	next := rec.offset + 1
-	if s.again != none && eff.standing.orderly() && eff.start < r.windows[s.again].pos {
+	if s.voided != none && s.again != none && eff.start < s.voided && eff.standing.orderly() {
 		// It was under way when the transaction was aborted, and goes with it.
 		r.windows[s.again].to = max(r.windows[s.again].to, next)
+		return
 	}
 	if s.window != none {
 		w := &r.windows[s.window]

@@ -51,7 +51,7 @@ func (r *replay) assign(li, part, pos int32) {
 	if s.standing == owner {
 		return // it kept it over a rebalance
 	}
-	s.standing, s.since, s.high, s.retries, s.again = owner, pos, 0, nil, none
+	s.standing, s.since, s.high, s.retries, s.again, s.voided = owner, pos, 0, nil, none, none
 	s.tenure, r.tenures = r.tenures, r.tenures+1
 }
 

@@ -36,6 +36,7 @@ type seat struct {
 	high       int64   // highest offset done in this tenure, +1; 0 for none
 	window     int32   // what the last loss may repeat
 	again      int32   // what the last refused commit or aborted transaction of this tenure may repeat
+	voided     int32   // position of the last abort of a transaction in this tenure
 	retries    []int32 // windows of refused effects in this tenure
 	request    int32   // its last commit
 	crash      int32   // how the life ended, if it was killed with work to commit
@@ -103,7 +104,7 @@ func (r *replay) seat(lifeIndex, part int32) *seat {
 	}
 	s := l.seats[part]
 	if s == nil {
-		s = &seat{life: lifeIndex, part: part, since: none, until: none, window: none, again: none, request: none, crash: none}
+		s = &seat{life: lifeIndex, part: part, since: none, until: none, window: none, again: none, voided: none, request: none, crash: none}
 		s.tenure, r.tenures = r.tenures, r.tenures+1
 		l.seats[part] = s
 	}

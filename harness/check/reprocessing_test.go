@@ -209,6 +209,17 @@ func reprocessingHeld() []story {
 			b.transact("m1", 0, 3)
 			b.close("m1")
 		}},
+		{name: "held-aborted-before-the-stop", only: true, want: "2 by an aborted transaction of m1", tell: func(b *book) {
+			b.join("m1", 0)
+			b.produce(0, 0, 3)
+			b.do("m1", 0, 0, 2)
+			b.abort("m1", b.take("m1", 0, 2))
+			b.stop("m1") // it is not to blame: it had nothing to commit
+			b.join("m2", 0)
+			b.do("m2", 0, 0, 3)
+			b.transact("m2", 0, 3)
+			b.close("m2")
+		}},
 		{name: "violated-aborted-transaction-explains-once", count: 3, tell: func(b *book) {
 			b.join("m1", 0)
 			b.produce(0, 0, 3)

@@ -14,12 +14,14 @@ func (r *replay) sealed(pos int32, e *history.Event, ref int32) {
 }
 
 // aborted lets what a transaction would have committed come again: whoever has
-// the partition goes on from the last commit. Of what the life had lost before,
+// the partition goes on from the last commit. What was done is void, so nothing that happens
+// to the life later is to blame for its repeat. Of what the life had lost before,
 // the loss is cause enough.
 func (r *replay) aborted(pos int32, e *history.Event) {
 	for _, s := range r.lives[r.life(e.Member, e.Incarnation)].seats {
 		if s != nil && s.standing.orderly() && r.committedFrom(s.part) < s.high {
 			r.refusedWindow("aborted-transaction", s, pos)
+			s.high, s.voided = r.committedFrom(s.part), pos
 		}
 	}
 }

@@ -18,3 +18,11 @@ func Promises(batchSize int, partitions int32) history.Promises {
 	p.MaxReprocessed = batchSize * int(partitions)
 	return p
 }
+
+// ExactlyOnce turns what the reference consumer promises into what it promises
+// with transactions. A rebalance may abort the transaction that is under way:
+// what was done in it is then done again, so it does not promise to drain.
+func ExactlyOnce(p history.Promises) history.Promises {
+	p.Delivery, p.Drain = history.ExactlyOnce, false
+	return p
+}

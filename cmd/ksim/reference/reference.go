@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/ksim-dev/ksim/consumer"
 	"github.com/ksim-dev/ksim/harness/subject"
 )
@@ -32,6 +34,8 @@ const (
 //	KSIM_EFFECT              record (default): one POST for each record; batch: one for each batch
 //	KSIM_COMMIT_INTERVAL_MS  commit at this interval; without it, after every batch
 //	KSIM_CONCURRENCY         handler calls side by side at most (default 64)
+//	KSIM_ASSIGNOR            cooperative-sticky (default) or eager, in a classic group
+//	KSIM_DELIVERY            at-least-once (default) or transactions: outputs go to KSIM_OUTPUT_TOPIC, exactly once
 func Run(ctx context.Context, env subject.Env) error {
 	cfg, err := configure(env)
 	if err != nil {
@@ -50,11 +54,52 @@ func Run(ctx context.Context, env subject.Env) error {
 	default:
 		return fmt.Errorf("reference: KSIM_EFFECT is %q: give record or batch", effect)
 	}
-	c, err := consumer.New(cfg, handler)
+	c, err := build(env, cfg, handler)
 	if err != nil {
 		return err
 	}
 	return c.Run(ctx)
+}
+
+// Ways to deliver, for KSIM_DELIVERY.
+const (
+	AtLeastOnce  = "at-least-once"
+	Transactions = "transactions" // exactly once, by Kafka's
+)
+
+// build makes the consumer that delivers as asked. Effects are posted to the sink in each
+// of them, where they come again after an abort; what is exactly once is the outputs.
+func build(env subject.Env, cfg consumer.Config, handler consumer.Handler) (*consumer.Consumer, error) {
+	switch delivery := env.Extra["KSIM_DELIVERY"]; delivery {
+	case "", AtLeastOnce:
+		return consumer.New(cfg, handler)
+	case Transactions:
+		if env.OutputTopic == "" || env.TransactionalID == "" {
+			return nil, errors.New("reference: KSIM_DELIVERY is transactions, but KSIM_OUTPUT_TOPIC or KSIM_TRANSACTIONAL_ID is not set; promise --delivery exactly-once")
+		}
+		return consumer.NewTransactional(transactional(env, cfg), outputs(env.OutputTopic, handler))
+	default:
+		return nil, fmt.Errorf("reference: KSIM_DELIVERY is %q: give %s or %s", delivery, AtLeastOnce, Transactions)
+	}
+}
+
+// transactional is a configuration for one short transaction after the other.
+func transactional(env subject.Env, cfg consumer.Config) consumer.Config {
+	cfg.TransactionalID = env.TransactionalID
+	// A transaction is what a poll brings: one batch, or what a crash repeats is more.
+	cfg.MaxInFlight = cfg.BatchSize
+	cfg.TransactionTimeout = cfg.HandlerTimeout * 4 / 3
+	return cfg
+}
+
+// outputs adds an output for each record that the handler does.
+func outputs(topic string, handler consumer.Handler) consumer.TxHandler {
+	return func(ctx context.Context, b consumer.Batch, out *consumer.Outbox) error {
+		for i, r := range b.Records {
+			out.Add(i, &kgo.Record{Topic: topic, Key: r.Key, Value: r.Value, Headers: []kgo.RecordHeader{{Key: "Ksim-Record", Value: []byte(name(r))}}})
+		}
+		return handler(ctx, b)
+	}
 }
 
 // configure turns the environment of a member into a configuration.
@@ -72,6 +117,9 @@ func configure(env subject.Env) (consumer.Config, error) {
 
 	switch env.GroupProtocol {
 	case "", "classic":
+		if err := assign(&cfg, env.Extra["KSIM_ASSIGNOR"]); err != nil {
+			return cfg, err
+		}
 	case "consumer":
 		cfg.Protocol = consumer.ProtocolConsumer
 	default:
@@ -120,6 +168,19 @@ func configure(env subject.Env) (consumer.Config, error) {
 		cfg.Concurrency = n
 	}
 	return cfg, nil
+}
+
+// assign chooses how a classic group shares partitions out.
+func assign(cfg *consumer.Config, assignor string) error {
+	switch assignor {
+	case "", "cooperative-sticky":
+		cfg.Protocol = consumer.ProtocolCooperative
+	case "eager":
+		cfg.Protocol = consumer.ProtocolEager
+	default:
+		return fmt.Errorf("reference: KSIM_ASSIGNOR is %q: give cooperative-sticky or eager", assignor)
+	}
+	return nil
 }
 
 // number reads a whole number of 1 or more; 0 if the variable is not set.
