@@ -24,8 +24,15 @@ func CreateTopic(ctx context.Context, cl *kgo.Client, name string, partitions in
 // createTopic tells also whether the topic was created, where it then did not become ready.
 func createTopic(ctx context.Context, cl *kgo.Client, name string, partitions int32, configs map[string]*string) (created bool, err error) {
 	adm := kadm.NewClient(cl)
+	fresh, err := topicMissing(ctx, cl, name)
+	if err != nil {
+		return false, fmt.Errorf("create topic %s: %w", name, err)
+	}
 	resp, err := adm.CreateTopic(ctx, partitions, -1, configs, name)
-	if err = errors.Join(err, resp.Err); err != nil {
+	if err = errors.Join(err, resp.Err); fresh && errors.Is(err, kerr.TopicAlreadyExists) {
+		err = nil // a busy broker answered so late that the client asked again
+	}
+	if err != nil {
 		if resp.ErrMessage != "" {
 			return false, fmt.Errorf("create topic %s: %w (%s)", name, err, resp.ErrMessage)
 		}
@@ -84,6 +91,15 @@ func topicReady(ctx context.Context, cl *kgo.Client, name string, partitions int
 		}
 	}
 	return nil
+}
+
+// topicMissing tells whether there is no topic of that name yet.
+func topicMissing(ctx context.Context, cl *kgo.Client, name string) (bool, error) {
+	meta, err := topicMetadata(name).RequestWith(ctx, cl)
+	if err != nil {
+		return false, err
+	}
+	return len(meta.Topics) == 1 && meta.Topics[0].ErrorCode == kerr.UnknownTopicOrPartition.Code, nil
 }
 
 func topicMetadata(name string) *kmsg.MetadataRequest {

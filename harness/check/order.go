@@ -16,13 +16,14 @@ type completion struct {
 }
 
 // completionOf returns false for what takes no part in an order: not done, a
-// tombstone, or a dead letter whose time is not known.
+// tombstone, or a dead letter whose time is not known or whose transaction was
+// aborted at first.
 func (f *Facts) completionOf(r *record) (completion, bool) {
 	switch {
 	case r.isTombstone():
 	case r.orderly != none:
 		return completion{r.orderly, f.events[r.orderly].At}, true
-	case r.done == none && r.letter != none && f.letters[r.letter].time != 0:
+	case r.done == none && r.letter != none && f.letters[r.letter].time != 0 && !f.voidedLetter(r):
 		return completion{none, f.letters[r.letter].time}, true
 	}
 	return completion{}, false

@@ -21,6 +21,19 @@ func tail(b *book) {
 
 func TestPartitionOrder(t *testing.T) {
 	runStories(t, partitionOrder, []story{
+		{name: "held-dead-letter-of-an-aborted-transaction", only: true, tell: func(b *book) {
+			b.join("m1", 0)
+			b.produceAs(0, 0, "permanent", history.Acked)
+			b.produce(0, 1, 3)
+			b.refuse("m1", 0, 0) // its dead letter is in the transaction that is aborted
+			b.do("m1", 0, 1, 3)
+			b.abort("m1", b.take("m1", 0, 3))
+			b.refuse("m1", 0, 0)
+			b.letter(0, 0, "permanent", nil)
+			b.do("m1", 0, 1, 3)
+			b.transact("m1", 0, 3)
+			b.close("m1")
+		}},
 		{name: "held", tell: sound, only: true},
 		{name: "held-crash", tell: soundCrash, only: true},
 		{name: "held-zombie", tell: soundZombie, only: true},

@@ -1,6 +1,10 @@
 package check
 
-import "github.com/ksim-dev/ksim/harness/history"
+import (
+	"slices"
+
+	"github.com/ksim-dev/ksim/harness/history"
+)
 
 // sealed notes that the transaction of a commit was asked to commit.
 func (r *replay) sealed(pos int32, e *history.Event, ref int32) {
@@ -13,6 +17,16 @@ func (r *replay) sealed(pos int32, e *history.Event, ref int32) {
 	}
 }
 
+// voidedLetter tells whether the dead letter that can be seen of a record may not be
+// its first: one in a transaction that was aborted was never to be seen, though
+// effects of that transaction on records behind it were.
+func (f *Facts) voidedLetter(r *record) bool {
+	if r.part == none {
+		return false
+	}
+	return slices.ContainsFunc(f.parts[r.part].voided, func(s span) bool { return s.from <= r.offset && r.offset < s.to })
+}
+
 // aborted lets what a transaction would have committed come again: whoever has
 // the partition goes on from the last commit. What was done is void, so nothing that happens
 // to the life later is to blame for its repeat. Of what the life had lost before,
@@ -21,7 +35,9 @@ func (r *replay) aborted(pos int32, e *history.Event) {
 	for _, s := range r.lives[r.life(e.Member, e.Incarnation)].seats {
 		if s != nil && s.standing.orderly() && r.committedFrom(s.part) < s.high {
 			r.refusedWindow("aborted-transaction", s, pos)
-			s.high, s.voided = r.committedFrom(s.part), pos
+			from := r.committedFrom(s.part)
+			r.parts[s.part].voided = append(r.parts[s.part].voided, span{from, s.high})
+			s.high, s.voided = from, pos
 		}
 	}
 }

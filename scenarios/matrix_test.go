@@ -1,0 +1,259 @@
+package scenarios_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ksim-dev/ksim/cmd/ksim/reference"
+	"github.com/ksim-dev/ksim/harness"
+	"github.com/ksim-dev/ksim/harness/backend/containers"
+	"github.com/ksim-dev/ksim/harness/check"
+	"github.com/ksim-dev/ksim/harness/history"
+	"github.com/ksim-dev/ksim/harness/subject"
+	"github.com/ksim-dev/ksim/reports"
+	"github.com/ksim-dev/ksim/scenarios"
+	"github.com/ksim-dev/ksim/scenarios/spec"
+)
+
+// The reference consumer goes through the whole catalogue, on three brokers of
+// Apache Kafka, under each of its promises and with each group protocol.
+//
+// KSIM_FULL_MATRIX=1 runs every promise with every protocol. Otherwise every
+// promise runs with one protocol, and every protocol with one promise.
+// KSIM_MATRIX_DIR keeps what is not held, and the tables, in that directory.
+
+var referenceConsumer = subject.Func{Label: "reference", Run: reference.Run}
+
+func TestMain(m *testing.M) {
+	spec.Main(m, []subject.Func{referenceConsumer}, containers.ReaperMode())
+}
+
+// promise is one way in which the reference consumer delivers.
+type promise struct {
+	name   string
+	adjust func(t *testing.T, cfg *harness.Config)
+}
+
+func promises() []promise {
+	inOrder := func(order string) func(*testing.T, *harness.Config) {
+		return func(_ *testing.T, cfg *harness.Config) {
+			cfg.Promises.Order = order
+			cfg.Extra["KSIM_ORDER"] = order
+		}
+	}
+	return []promise{
+		{"at least once, order by partition", inOrder(history.OrderPartition)},
+		{"at least once, order by key", inOrder(history.OrderKey)},
+		{"at least once, no order", inOrder(history.OrderNone)},
+		{"exactly once by transactions", func(_ *testing.T, cfg *harness.Config) {
+			cfg.Promises = reference.ExactlyOnce(cfg.Promises)
+			cfg.Extra["KSIM_DELIVERY"] = reference.Transactions
+		}},
+	}
+}
+
+// protocol is one way in which a group shares partitions out.
+type protocol struct {
+	name, protocol, assignor string
+	static                   bool
+}
+
+func protocols() []protocol {
+	return []protocol{
+		{name: "cooperative", protocol: "classic"},
+		{name: "eager", protocol: "classic", assignor: "eager"},
+		{name: "KIP-848", protocol: "consumer"},
+		{name: "cooperative, static", protocol: "classic", static: true},
+		{name: "KIP-848, static", protocol: "consumer", static: true},
+	}
+}
+
+// cell is one promise with one protocol.
+type cell struct {
+	promise  promise
+	protocol protocol
+}
+
+func (c cell) String() string { return c.promise.name + "; " + c.protocol.name }
+
+// cells returns those of the matrix to run: all, or its first row and first column.
+func cells() (chosen []cell) {
+	for i, p := range promises() {
+		for j, q := range protocols() {
+			if i == 0 || j == 0 || full() {
+				chosen = append(chosen, cell{p, q})
+			}
+		}
+	}
+	return chosen
+}
+
+func full() bool { return os.Getenv("KSIM_FULL_MATRIX") == "1" }
+
+// sideBySide is how many scenarios run at a time. Most of them wait most of the time.
+const sideBySide = 8
+
+func (c cell) config(t *testing.T, kafka harness.Provider, dir string) harness.Config {
+	cfg := harness.DefaultConfig()
+	cfg.Subject, cfg.Kafka, cfg.Dir = referenceConsumer, kafka, dir
+	cfg.RunID = fmt.Sprintf("matrix-%d", time.Now().UnixNano())
+	cfg.Messages = 300
+	cfg.AutoCommit = 300 * time.Millisecond // the reference commits by no clock that would have to be outwaited
+	cfg.Promises = reference.Promises(cfg.BatchSize, cfg.Partitions)
+	cfg.Extra = map[string]string{"KSIM_ASSIGNOR": c.protocol.assignor}
+	cfg.Protocol, cfg.Static = c.protocol.protocol, c.protocol.static
+	if cfg.Static {
+		cfg.SessionTimeout = 3 * time.Second // what a static member leaves behind is nobody's until then
+	}
+	c.promise.adjust(t, &cfg)
+	return cfg
+}
+
+// threeBrokers starts a cluster for one test.
+func threeBrokers(t *testing.T) *containers.Cluster {
+	t.Helper()
+	containers.Require(t)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	defer cancel()
+	k, err := containers.Start(ctx, containers.Config{RunID: "matrix", Brokers: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := k.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return k
+}
+
+func TestMatrix(t *testing.T) {
+	kafka := harness.Shared(threeBrokers(t))
+	m := newTable(t)
+	slots := make(chan struct{}, sideBySide)
+	var wg sync.WaitGroup
+	// Scenario by scenario, so that what takes long in each cell is spread over the time.
+	for _, sc := range scenarios.All() {
+		for _, c := range cells() {
+			slots <- struct{}{}
+			wg.Go(func() {
+				defer func() { <-slots }()
+				m.run(c, kafka, sc)
+			})
+		}
+	}
+	wg.Wait()
+	m.print()
+}
+
+// TestFailover takes the coordinators down, under each promise.
+func TestFailover(t *testing.T) {
+	kafka := harness.Shared(threeBrokers(t))
+	m := newTable(t)
+	for i, p := range promises() {
+		for _, sc := range scenarios.Failover() {
+			transactions := strings.Contains(p.name, "transactions")
+			if strings.HasPrefix(sc.Name, "transaction") && !transactions {
+				continue
+			}
+			protocols := protocols()
+			if !full() {
+				// The orders share all that matters here.
+				if i > 0 && strings.HasPrefix(p.name, "at least once") || i > 0 && strings.HasSuffix(sc.Name, "stopped") {
+					continue
+				}
+				protocols = protocols[:1]
+			}
+			for _, q := range protocols {
+				m.run(cell{p, q}, kafka, sc)
+			}
+		}
+	}
+	m.print()
+}
+
+// table gathers what ran.
+type table struct {
+	*testing.T
+	dir   string
+	began time.Time
+
+	mu    sync.Mutex
+	order []cell
+	rows  map[string][]harness.Result
+}
+
+func newTable(t *testing.T) *table {
+	dir := os.Getenv("KSIM_MATRIX_DIR")
+	if dir == "" {
+		dir = t.TempDir()
+	}
+	return &table{T: t, dir: filepath.Join(dir, t.Name()), began: time.Now(), rows: map[string][]harness.Result{}}
+}
+
+// run runs one scenario in one cell; one that is not held fails the test.
+func (m *table) run(c cell, kafka harness.Provider, sc harness.Scenario) {
+	cfg := c.config(m.T, kafka, filepath.Join(m.dir, strings.NewReplacer(" ", "-", ",", "", ";", "").Replace(c.String())))
+	r := harness.RunScenario(context.Background(), cfg, sc)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.rows[c.String()] == nil {
+		m.order = append(m.order, c)
+	}
+	m.rows[c.String()] = append(m.rows[c.String()], r)
+	if r.Err == nil && r.Verdict == check.Held {
+		_ = os.RemoveAll(filepath.Join(cfg.Dir, r.Dir)) // nobody reads the history of what is held
+		return
+	}
+	var text strings.Builder
+	run := harness.Run{Dir: cfg.Dir, Seed: cfg.Seed, Subject: cfg.Subject.Name(), Scenarios: []harness.Result{r}}
+	_ = reports.Text(&text, run, false) // a strings.Builder takes everything
+	m.Errorf("%s: %s is %s: %s (%v)\n%s\nhistory: %s", c, r.Scenario, r.Verdict, r.Reason, r.Err, text.String(), filepath.Join(cfg.Dir, r.Dir))
+}
+
+// print tells what ran, as a table for docs/figures.md.
+func (m *table) print() {
+	var b strings.Builder
+	fmt.Fprintf(&b, "| promise | protocol | held | repeated | outputs | slowest |\n|---|---|---|---|---|---|\n")
+	index := map[string]int{}
+	for i, c := range cells() {
+		index[c.String()] = i
+	}
+	slices.SortStableFunc(m.order, func(a, b cell) int { return index[a.String()] - index[b.String()] })
+	total := 0
+	for _, c := range m.order {
+		held, repeated, outputs := 0, 0, 0.0
+		var slowest harness.Result
+		for _, r := range m.rows[c.String()] {
+			if r.Err == nil && r.Verdict == check.Held {
+				held++
+			}
+			repeated += r.Counts.Reprocessed
+			for _, k := range r.Checks {
+				if k.Check == "exactly-once" {
+					outputs += k.Figures["outputs"]
+				}
+			}
+			if r.Seconds > slowest.Seconds {
+				slowest = r
+			}
+		}
+		n := len(m.rows[c.String()])
+		total += n
+		fmt.Fprintf(&b, "| %s | %s | %d of %d | %d | %.0f | %s, %.1f s |\n", c.promise.name, c.protocol.name, held, n, repeated, outputs, slowest.Scenario, slowest.Seconds)
+	}
+	fmt.Fprintf(&b, "\n%d runs on three brokers in %s.\n", total, time.Since(m.began).Round(time.Second))
+	m.Log("\n" + b.String())
+	if os.Getenv("KSIM_MATRIX_DIR") != "" {
+		if err := os.WriteFile(filepath.Join(m.dir, "table.md"), []byte(b.String()), 0o644); err != nil {
+			m.Error(err)
+		}
+	}
+}
