@@ -53,7 +53,7 @@ func promises() []promise {
 		{"at least once, order by key", inOrder(history.OrderKey)},
 		{"at least once, no order", inOrder(history.OrderNone)},
 		{"exactly once by transactions", func(_ *testing.T, cfg *harness.Config) {
-			cfg.Promises = reference.ExactlyOnce(cfg.Promises)
+			cfg.Promises = reference.TransactionPromises(cfg.BatchSize, cfg.Partitions)
 			cfg.Extra["KSIM_DELIVERY"] = reference.Transactions
 		}},
 	}
@@ -104,7 +104,7 @@ func (c cell) config(t *testing.T, kafka harness.Provider, dir string) harness.C
 	cfg := harness.DefaultConfig()
 	cfg.Subject, cfg.Kafka, cfg.Dir = referenceConsumer, kafka, dir
 	cfg.RunID = fmt.Sprintf("matrix-%d", time.Now().UnixNano())
-	cfg.Messages = 300
+	cfg.Messages, cfg.Rate = 240, 150
 	cfg.AutoCommit = 300 * time.Millisecond // the reference commits by no clock that would have to be outwaited
 	cfg.Promises = reference.Promises(cfg.BatchSize, cfg.Partitions)
 	cfg.Extra = map[string]string{"KSIM_ASSIGNOR": c.protocol.assignor}

@@ -113,14 +113,16 @@ func (o *options) resolve(cmd *cobra.Command, command []string) (harness.Config,
 	if err := o.promise(cmd, file, &cfg); err != nil {
 		return harness.Config{}, err
 	}
-	// The reference consumer is not a Process with an Env: Extra reaches both.
-	cfg.Extra = merged(file.Subject.Env, o.subjectEnv, map[string]string{"KSIM_ORDER": cfg.Promises.Order})
+	delivery := map[string]string{}
 	if len(command) == 0 && cfg.Promises.Delivery == history.ExactlyOnce {
-		cfg.Extra = merged(map[string]string{"KSIM_DELIVERY": reference.Transactions}, cfg.Extra)
-		if file.Promises.Drain == nil { // nobody asked for it
-			cfg.Promises = reference.ExactlyOnce(cfg.Promises)
+		delivery["KSIM_DELIVERY"] = reference.Transactions
+		cfg.Promises = reference.TransactionPromises(cfg.BatchSize, cfg.Partitions)
+		if err := o.promise(cmd, file, &cfg); err != nil { // what is asked for stands
+			return harness.Config{}, err
 		}
 	}
+	// The reference consumer is not a Process with an Env: Extra reaches both.
+	cfg.Extra = merged(delivery, file.Subject.Env, o.subjectEnv, map[string]string{"KSIM_ORDER": cfg.Promises.Order})
 	cfg.RunID = newRunID()
 	if cfg.Dir = o.out; cfg.Dir == "" {
 		cfg.Dir = filepath.Join("ksim-out", cfg.RunID)

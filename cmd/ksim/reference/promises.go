@@ -19,10 +19,16 @@ func Promises(batchSize int, partitions int32) history.Promises {
 	return p
 }
 
-// ExactlyOnce turns what the reference consumer promises into what it promises
-// with transactions. A rebalance may abort the transaction that is under way:
-// what was done in it is then done again, so it does not promise to drain.
-func ExactlyOnce(p history.Promises) history.Promises {
+// transactionBatches is how many batches a transaction has at most.
+const transactionBatches = 4
+
+// TransactionPromises is what it promises with transactions. A rebalance may abort the transaction
+// that is under way: what was done in it is then done again, so it does not
+// promise to drain. What it promises of repeats is about effects at the sink; its
+// outputs are there once.
+func TransactionPromises(batchSize int, partitions int32) history.Promises {
+	p := Promises(batchSize, partitions)
 	p.Delivery, p.Drain = history.ExactlyOnce, false
+	p.MaxReprocessed = max(p.MaxReprocessed, transactionBatches*batchSize)
 	return p
 }

@@ -86,8 +86,8 @@ func build(env subject.Env, cfg consumer.Config, handler consumer.Handler) (*con
 // transactional is a configuration for one short transaction after the other.
 func transactional(env subject.Env, cfg consumer.Config) consumer.Config {
 	cfg.TransactionalID = env.TransactionalID
-	// A transaction is what a poll brings: one batch, or what a crash repeats is more.
-	cfg.MaxInFlight = cfg.BatchSize
+	// A transaction is what a poll brings, and all of it is repeated after a crash or an abort.
+	cfg.MaxInFlight = transactionBatches * cfg.BatchSize
 	cfg.TransactionTimeout = cfg.HandlerTimeout * 4 / 3
 	return cfg
 }
