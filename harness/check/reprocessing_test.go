@@ -209,6 +209,20 @@ func reprocessingHeld() []story {
 			b.transact("m1", 0, 3)
 			b.close("m1")
 		}},
+		{name: "held-aborted-twice-within-a-second", only: true, want: "2 by an aborted transaction of m1", tell: func(b *book) {
+			b.h.Promises.MaxReprocessed = 2 // by one cause: these are two
+			b.join("m1", 0)
+			b.produce(0, 0, 4)
+			b.do("m1", 0, 0, 2)
+			b.abort("m1", b.take("m1", 0, 2))
+			b.do("m1", 0, 0, 2)
+			b.transact("m1", 0, 2)
+			b.do("m1", 0, 2, 4)
+			b.abort("m1", b.take("m1", 0, 4))
+			b.do("m1", 0, 2, 4)
+			b.transact("m1", 0, 4)
+			b.close("m1")
+		}},
 		{name: "held-aborted-before-the-stop", only: true, want: "2 by an aborted transaction of m1", tell: func(b *book) {
 			b.join("m1", 0)
 			b.produce(0, 0, 3)

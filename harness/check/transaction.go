@@ -32,7 +32,8 @@ func (f *Facts) voidedLetter(r *record) bool {
 // to the life later is to blame for its repeat. Of what the life had lost before,
 // the loss is cause enough.
 func (r *replay) aborted(pos int32, e *history.Event) {
-	for _, s := range r.lives[r.life(e.Member, e.Incarnation)].seats {
+	l := &r.lives[r.life(e.Member, e.Incarnation)]
+	for _, s := range l.seats {
 		if s != nil && s.standing.orderly() && r.committedFrom(s.part) < s.high {
 			r.refusedWindow("aborted-transaction", s, pos)
 			from := r.committedFrom(s.part)
@@ -40,4 +41,5 @@ func (r *replay) aborted(pos int32, e *history.Event) {
 			s.high, s.voided = from, pos
 		}
 	}
+	l.lastCause = none // the next transaction may be aborted too, and soon: that is another cause
 }
