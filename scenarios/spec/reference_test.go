@@ -3,6 +3,7 @@ package spec_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/onsi/ginkgo/v2"
 	"github.com/onsi/gomega"
@@ -45,6 +46,16 @@ var _ = spec.Describe("on the embedded broker, in a group of KIP-848", spec.Conf
 	Scenarios: only("steady", "member-joins", "crash-mid-batch"),
 })
 
+var _ = spec.Describe("on the embedded broker, exactly once by transactions", spec.Config{
+	Subject: referenceConsumer, Adjust: promiseTransactions, SideBySide: 5,
+	Scenarios: only("steady", "crash-mid-batch", "crash-before-commit", "crash-after-commit", "poison-mix"),
+})
+
+var _ = spec.Describe("on the embedded broker, as static members", spec.Config{
+	Subject: referenceConsumer, Adjust: promiseStatic, SideBySide: 5,
+	Scenarios: only("member-leaves", "rolling-restart", "crash-mid-batch", "crash-before-commit"),
+})
+
 var _ = spec.Describe("on Apache Kafka in a container", spec.Config{
 	Subject: referenceConsumer, Adjust: promiseAll(history.OrderPartition), SideBySide: 6, Kafka: containerKafka,
 })
@@ -63,6 +74,19 @@ var _ = spec.Describe("on Apache Kafka in a container, in a group of KIP-848", s
 func promiseKIP848(cfg *harness.Config) {
 	promiseAll(history.OrderPartition)(cfg)
 	cfg.Protocol = "consumer"
+}
+
+// promiseTransactions promises outputs that can be seen once.
+func promiseTransactions(cfg *harness.Config) {
+	cfg.Promises = reference.TransactionPromises(cfg.BatchSize, cfg.Partitions)
+	cfg.Extra = map[string]string{"KSIM_DELIVERY": reference.Transactions}
+}
+
+// promiseStatic promises everything for members that keep their place over a restart. What one
+// leaves behind for good is nobody's until its session has expired, so sessions are short.
+func promiseStatic(cfg *harness.Config) {
+	promiseAll(history.OrderPartition)(cfg)
+	cfg.Static, cfg.SessionTimeout = true, 3*time.Second
 }
 
 // promiseAll is what the reference promises, with the order given.

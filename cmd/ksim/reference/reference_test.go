@@ -102,9 +102,11 @@ func TestRun(t *testing.T) {
 		{"KSIM_EFFECT": "batch"},
 		{"KSIM_EFFECT": "batch", "KSIM_ORDER": "none", "KSIM_COMMIT_INTERVAL_MS": "20"},
 		{"KSIM_ORDER": "key"},
+		{"KSIM_DELIVERY": "transactions"},
+		{"KSIM_DELIVERY": "transactions", "KSIM_EFFECT": "batch"},
 	} {
 		t.Run(fmt.Sprint(extra), func(t *testing.T) {
-			cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, "t"), kfake.SeedTopics(1, "dead"), kfake.GroupMinSessionTimeout(time.Second))
+			cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, "t"), kfake.SeedTopics(1, "dead", "out"), kfake.GroupMinSessionTimeout(time.Second))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -120,6 +122,10 @@ func TestRun(t *testing.T) {
 				BootstrapServers: cluster.ListenAddrs()[0], Topic: "t", GroupID: "g", Member: "m1", GroupProtocol: "classic",
 				SessionTimeout: 3 * time.Second, MaxPollInterval: 3 * time.Second, BatchSize: 10, MaxAttempts: 5, DLQTopic: "dead",
 				SinkURL: server.URL + "/effects/m1/1", Extra: extra,
+			}
+			transactions := extra["KSIM_DELIVERY"] == Transactions
+			if transactions {
+				env.OutputTopic, env.TransactionalID = "out", "g.m1"
 			}
 			go func() { done <- Run(ctx, env) }()
 			committed := func() (n int64) {
@@ -138,10 +144,35 @@ func TestRun(t *testing.T) {
 				t.Fatalf("Run: %v; committed %d", err, committed())
 			}
 			d.check(t)
+			if transactions {
+				checkOutputs(t, cluster)
+			}
 			if len(cluster.GroupInfo("g").Members) != 0 {
 				t.Error("it did not leave")
 			}
 		})
+	}
+}
+
+// checkOutputs wants one output of each record but the poison.
+func checkOutputs(t *testing.T, cluster *kfake.Cluster) {
+	t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.ConsumeTopics("out"), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	seen := map[string]int{}
+	for n := 0; n < 39 && ctx.Err() == nil; {
+		for _, r := range cl.PollFetches(ctx).Records() {
+			seen[string(r.Headers[0].Value)]++
+			n++
+		}
+	}
+	if len(seen) != 39 || seen["t/0/3"] != 0 || seen["t/1/4"] != 1 {
+		t.Errorf("outputs of %d records: %v", len(seen), seen)
 	}
 }
 
@@ -203,6 +234,14 @@ func TestConfigure(t *testing.T) {
 	if _, err := configure(env); err == nil {
 		t.Error("a bad interval is taken")
 	}
+	env.Extra, env.GroupProtocol = map[string]string{"KSIM_ASSIGNOR": "eager"}, "classic"
+	if cfg, err := configure(env); err != nil || cfg.Protocol != consumer.ProtocolEager {
+		t.Errorf("%+v %v", cfg.Protocol, err)
+	}
+	env.Extra = map[string]string{"KSIM_ASSIGNOR": "range"}
+	if _, err := configure(env); err == nil {
+		t.Error("an unknown assignor is taken")
+	}
 	env.Extra, env.GroupProtocol = nil, "share"
 	if _, err := configure(env); err == nil {
 		t.Error("an unknown protocol is taken")
@@ -211,9 +250,15 @@ func TestConfigure(t *testing.T) {
 	if err := Run(t.Context(), env); err == nil {
 		t.Error("it runs without a sink")
 	}
-	env.SinkURL, env.Extra = "http://127.0.0.1:1", map[string]string{"KSIM_EFFECT": "none"}
-	if err := Run(t.Context(), env); err == nil {
-		t.Error("it runs with an unknown effect")
+	for what, extra := range map[string]map[string]string{
+		"with an unknown effect":               {"KSIM_EFFECT": "none"},
+		"with an unknown delivery":             {"KSIM_DELIVERY": "at-most-once"},
+		"with transactions and nowhere to put": {"KSIM_DELIVERY": "transactions"},
+	} {
+		env.SinkURL, env.Extra = "http://127.0.0.1:1", extra
+		if err := Run(t.Context(), env); err == nil {
+			t.Error("it runs " + what)
+		}
 	}
 }
 
