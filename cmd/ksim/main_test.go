@@ -63,6 +63,7 @@ func TestUsageErrorsNameWhatIsValid(t *testing.T) {
 		{"empty scenario", []string{"run", "--scenario", ""}, []string{"--scenario", "ksim list scenarios"}},
 		{"none side by side", []string{"run", "--parallel", "0"}, []string{"--parallel is 0"}},
 		{"negative side by side", []string{"run", "--parallel", "-1"}, []string{"--parallel is -1"}},
+		{"unknown delivery", []string{"run", "--delivery", "twice"}, []string{"twice", "exactly-once"}},
 		{"negative attempts", []string{"run", "--max-attempts", "-1"}, []string{"--max-attempts"}},
 		{"negative repeats", []string{"run", "--max-reprocessed", "-1"}, []string{"--max-reprocessed"}},
 		{"configured brokers without external", []string{"run", "--config", theirs, "--kafka", "embedded"}, []string{"kafka.brokers", "--kafka external"}},
@@ -134,6 +135,28 @@ func TestRunCheckReport(t *testing.T) {
 	status, _, stderr = ksim("check", dir)
 	if status != exitUnknown || !strings.Contains(stderr, "line") {
 		t.Errorf("check of a truncated history: exit status %d, want %d, and the line\n%s", status, exitUnknown, stderr)
+	}
+}
+
+// The reference consumer keeps what it is asked to promise: exactly once, by transactions, as static members.
+func TestRunExactlyOnce(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	config := filepath.Join(t.TempDir(), "ksim.yaml")
+	if err := os.WriteFile(config, []byte("static: true\npromises: {delivery: exactly-once}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	status, out, stderr := ksim("run", "--config", config, "--scenario", "steady", "--out", dir)
+	if status != exitHeld {
+		t.Fatalf("exit status %d\n%s%s", status, out, stderr)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "scenarios/steady/history.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"delivery":"exactly-once"`, `"kind":"commit-sealed"`, `"kind":"output"`, `"note":"outputs"`, `"note":"static"`} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("the history has no %s", want)
+		}
 	}
 }
 
