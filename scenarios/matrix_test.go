@@ -45,7 +45,7 @@ type promise struct {
 func promises() []promise {
 	inOrder := func(order string) func(*testing.T, *harness.Config) {
 		return func(_ *testing.T, cfg *harness.Config) {
-			cfg.Promises.Order = order
+			cfg.Promises = reference.InOrder(cfg.Promises, order)
 			cfg.Extra["KSIM_ORDER"] = order
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -107,6 +108,9 @@ func (o *options) resolve(cmd *cobra.Command, command []string) (harness.Config,
 	if len(command) == 0 {
 		cfg.Subject = referenceSubject()
 		cfg.Promises = reference.Promises(cfg.BatchSize, cfg.Partitions)
+		if order := cmp.Or(o.order, file.Promises.Order); order != "" {
+			cfg.Promises = reference.InOrder(cfg.Promises, order)
+		}
 	} else {
 		cfg.Subject = subject.Process{Command: command, Env: merged(file.Subject.Env, o.subjectEnv)}
 	}

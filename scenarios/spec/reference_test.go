@@ -92,8 +92,7 @@ func promiseStatic(cfg *harness.Config) {
 // promiseAll is what the reference promises, with the order given.
 func promiseAll(order string) func(*harness.Config) {
 	return func(cfg *harness.Config) {
-		cfg.Promises = reference.Promises(cfg.BatchSize, cfg.Partitions)
-		cfg.Promises.Order = order
+		cfg.Promises = reference.InOrder(reference.Promises(cfg.BatchSize, cfg.Partitions), order)
 		cfg.Extra = map[string]string{"KSIM_ORDER": order}
 	}
 }

@@ -19,6 +19,17 @@ func Promises(batchSize int, partitions int32) history.Promises {
 	return p
 }
 
+// InOrder turns promises of order by partition into those of another order. A
+// batch then waits for the commit of the last one of its own key only, so a crash
+// while a commit is under way repeats a batch of each key, and there is no bound
+// that could be told beforehand.
+func InOrder(p history.Promises, order string) history.Promises {
+	if p.Order = order; order != history.OrderPartition {
+		p.MaxReprocessed = 0
+	}
+	return p
+}
+
 // transactionBatches is how many batches a transaction has at most.
 const transactionBatches = 4
 
