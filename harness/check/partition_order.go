@@ -17,7 +17,8 @@ appended. What a zombie does in its window is not its own to order and is left o
 partition, replays run in order too.
 
 *Violated*, where order by partition is promised, by each record finished after one behind it and by each replay out of
-order. Tombstones, poison that is never finished, and dead letters of unknown time or of a transaction that was aborted at first take no part. *Unknown* when fewer
+order. Tombstones, poison that is never finished, and dead letters of unknown time take no part, nor, where exactly-once is
+promised, those of records that came again: their first one may have been in a transaction that was aborted. *Unknown* when fewer
 than two records were finished. Not promised: counted.`,
 	Judge: judgePartitionOrder,
 }

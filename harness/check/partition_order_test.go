@@ -21,7 +21,33 @@ func tail(b *book) {
 
 func TestPartitionOrder(t *testing.T) {
 	runStories(t, partitionOrder, []story{
-		{name: "held-dead-letter-of-an-aborted-transaction", only: true, tell: func(b *book) {
+		{name: "held-dead-letter-of-a-transaction-aborted-by-a-crash", want: "3 records were finished", tell: func(b *book) {
+			b.h.Promises.Delivery = history.ExactlyOnce
+			b.join("m1", 0)
+			b.produceAs(0, 0, "permanent", history.Acked)
+			b.produce(0, 1, 4)
+			b.refuse("m1", 0, 0)
+			b.do("m1", 0, 1, 3)
+			b.crash("m1", "m1#2", 0)
+			b.refuse("m1#2", 0, 0)
+			b.letter(0, 0, "permanent", nil)
+			b.do("m1#2", 0, 1, 4)
+			b.transact("m1#2", 0, 4)
+			b.close("m1#2")
+		}},
+		{name: "violated-dead-letter-after", count: 1, tell: func(b *book) {
+			b.h.Promises.Delivery = history.ExactlyOnce
+			b.join("m1", 0)
+			b.produceAs(0, 0, "permanent", history.Acked)
+			b.produce(0, 1, 3)
+			b.do("m1", 0, 1, 3)
+			b.refuse("m1", 0, 0)
+			b.letter(0, 0, "permanent", nil)
+			b.transact("m1", 0, 3)
+			b.close("m1")
+		}},
+		{name: "held-dead-letter-of-an-aborted-transaction", tell: func(b *book) {
+			b.h.Promises.Delivery = history.ExactlyOnce
 			b.join("m1", 0)
 			b.produceAs(0, 0, "permanent", history.Acked)
 			b.produce(0, 1, 3)

@@ -19,12 +19,17 @@ func (r *replay) sealed(pos int32, e *history.Event, ref int32) {
 
 // voidedLetter tells whether the dead letter that can be seen of a record may not be
 // its first: one in a transaction that was aborted was never to be seen, though
-// effects of that transaction on records behind it were.
+// effects of that transaction on records behind it were. That is so where
+// something, be it the abort itself or the crash or rebalance that led to it, let
+// the record come again.
 func (f *Facts) voidedLetter(r *record) bool {
-	if r.part == none {
+	if r.part == none || f.Header.Promises.Delivery != history.ExactlyOnce {
 		return false
 	}
-	return slices.ContainsFunc(f.parts[r.part].voided, func(s span) bool { return s.from <= r.offset && r.offset < s.to })
+	return slices.ContainsFunc(f.parts[r.part].windows, func(wi int32) bool {
+		w := &f.windows[wi]
+		return w.from <= r.offset && r.offset < max(w.to, w.high)
+	})
 }
 
 // aborted lets what a transaction would have committed come again: whoever has
@@ -36,9 +41,7 @@ func (r *replay) aborted(pos int32, e *history.Event) {
 	for _, s := range l.seats {
 		if s != nil && s.standing.orderly() && r.committedFrom(s.part) < s.high {
 			r.refusedWindow("aborted-transaction", s, pos)
-			from := r.committedFrom(s.part)
-			r.parts[s.part].voided = append(r.parts[s.part].voided, span{from, s.high})
-			s.high, s.voided = from, pos
+			s.high, s.voided = r.committedFrom(s.part), pos
 		}
 	}
 	l.lastCause = none // the next transaction may be aborted too, and soon: that is another cause

@@ -68,16 +68,12 @@ type partition struct {
 	commits   []int32    // in order of their requests
 	answers   []int32    // accepted ones, in order of their answers
 	windows   []int32    // in order of their beginning
-	voided    []span     // what transactions that were aborted had done
 	owner     int32      // life
 	committed int64      // as last accepted or observed, -1 if never
 	progress  int32      // position of the last accepted commit that moved it
 	end       int64      // log end, as far as is known
 	refusals  [2]refusal // the first ones of two different records
 }
-
-// span is the offsets [from, to) of a partition.
-type span struct{ from, to int64 }
 
 // refusal is an effect that the sink did not apply.
 type refusal struct{ rec, pos int32 }
