@@ -83,10 +83,16 @@ func (r *replay) lose(s *seat, pos int32, voluntary bool) {
 	s.window = r.addWindow(kind, s, pos, w)
 }
 
-// unanswered tells whether the last commit of a life on a partition has no
-// answer so far.
+// unanswered tells whether a commit of the life, on this partition or another, has
+// no answer so far. While the coordinator is away nothing can be committed, and
+// clients that commit one thing at a time do not even ask for the next.
 func (r *replay) unanswered(s *seat) bool {
-	return s.request != none && r.commits[s.request].answer == none
+	for _, other := range r.lives[s.life].seats {
+		if other != nil && other.request != none && r.commits[other.request].answer == none {
+			return true
+		}
+	}
+	return false
 }
 
 // member replays the life of a process.

@@ -209,6 +209,24 @@ func reprocessingHeld() []story {
 			b.transact("m1", 0, 3)
 			b.close("m1")
 		}},
+		{name: "held-drained-while-the-coordinator-was-away", only: true, want: "2 by the rebalance of m1", tell: func(b *book) {
+			b.h.Promises.Drain = true
+			b.h.Partitions = 2
+			b.join("m1", 0, 1)
+			b.join("m2")
+			b.produce(0, 0, 2)
+			b.produce(1, 0, 2)
+			b.do("m1", 1, 0, 1)
+			b.request("m1", 1, 1) // is never answered, and nothing else can be committed
+			b.do("m1", 0, 0, 2)
+			b.group(history.Revoked, "m1", 0)
+			b.group(history.Assigned, "m2", 0)
+			b.do("m2", 0, 0, 2)
+			b.commit("m2", 0, 2)
+			b.do("m1", 1, 1, 2)
+			b.commit("m1", 1, 2)
+			b.close("m1", "m2")
+		}},
 		{name: "held-aborted-twice-within-a-second", only: true, want: "2 by an aborted transaction of m1", tell: func(b *book) {
 			b.h.Promises.MaxReprocessed = 2 // by one cause: these are two
 			b.join("m1", 0)

@@ -40,7 +40,13 @@ func (c *conn) serve(to target) {
 	addr := c.m.tap.brokers.address(to)
 	broker, err := c.m.tap.dial(c.m.ctx, addr)
 	if err != nil {
-		return // the client sees a broker that is down, which is the truth
+		// The client sees a broker that is down, which is the truth: a reset is as near to a
+		// refused connection as one gets after it was accepted. At an orderly end some clients
+		// believe that the broker wants TLS, and give up.
+		if tcp, ok := c.client.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0)
+		}
+		return
 	}
 	if !c.attach(broker) {
 		_ = broker.Close()
