@@ -27,6 +27,7 @@ import (
 //
 // KSIM_FULL_MATRIX=1 runs every promise with every protocol. Otherwise every
 // promise runs with one protocol, and every protocol with one promise.
+// SQL is SQLite, or the PostgreSQL that KSIM_MATRIX_SQL is the URL of.
 // KSIM_MATRIX_DIR keeps histories and tables in that directory. KSIM_MATRIX_ONLY
 // runs what has that in "promise; protocol; scenario": "transactions; eager", "; zombie".
 
@@ -56,6 +57,18 @@ func promises() []promise {
 		{"exactly once by transactions", func(_ *testing.T, cfg *harness.Config) {
 			cfg.Promises = reference.TransactionPromises(cfg.BatchSize, cfg.Partitions)
 			cfg.Extra["KSIM_DELIVERY"] = reference.Transactions
+		}},
+		{"exactly once by SQL", func(t *testing.T, cfg *harness.Config) {
+			url := filepath.Join(cfg.Dir, "{topic}.db")
+			if server := os.Getenv("KSIM_MATRIX_SQL"); server != "" {
+				url = server
+			}
+			cfg.Promises = reference.SQLPromises(cfg.BatchSize, cfg.Partitions)
+			cfg.Extra["KSIM_DELIVERY"], cfg.Extra["KSIM_SQL_URL"] = reference.SQL, url
+			cfg.Outputs = reference.SQLOutputs(url)
+			if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
+				t.Error(err)
+			}
 		}},
 	}
 }

@@ -119,8 +119,14 @@ func (o *options) resolve(cmd *cobra.Command, command []string) (harness.Config,
 	}
 	delivery := map[string]string{}
 	if len(command) == 0 && cfg.Promises.Delivery == history.ExactlyOnce {
-		delivery["KSIM_DELIVERY"] = reference.Transactions
-		cfg.Promises = reference.TransactionPromises(cfg.BatchSize, cfg.Partitions)
+		env := merged(file.Subject.Env, o.subjectEnv)
+		if env["KSIM_DELIVERY"] == reference.SQL {
+			cfg.Outputs = reference.SQLOutputs(env["KSIM_SQL_URL"])
+			cfg.Promises = reference.SQLPromises(cfg.BatchSize, cfg.Partitions)
+		} else {
+			delivery["KSIM_DELIVERY"] = reference.Transactions
+			cfg.Promises = reference.TransactionPromises(cfg.BatchSize, cfg.Partitions)
+		}
 		if err := o.promise(cmd, file, &cfg); err != nil { // what is asked for stands
 			return harness.Config{}, err
 		}

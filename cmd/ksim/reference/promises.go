@@ -33,6 +33,13 @@ func InOrder(p history.Promises, order string) history.Promises {
 // transactionBatches is how many batches a transaction has at most.
 const transactionBatches = 4
 
+// SQLPromises is what it promises with positions and outputs in a database.
+func SQLPromises(batchSize int, partitions int32) history.Promises {
+	p := Promises(batchSize, partitions)
+	p.Delivery = history.ExactlyOnce
+	return p
+}
+
 // TransactionPromises is what it promises with transactions. A rebalance may abort the transaction
 // that is under way: what was done in it is then done again, so it does not
 // promise to drain. What it promises of repeats is about effects at the sink; its

@@ -35,7 +35,8 @@ const (
 //	KSIM_COMMIT_INTERVAL_MS  commit at this interval; without it, after every batch
 //	KSIM_CONCURRENCY         handler calls side by side at most (default 64)
 //	KSIM_ASSIGNOR            cooperative-sticky (default) or eager, in a classic group
-//	KSIM_DELIVERY            at-least-once (default) or transactions: outputs go to KSIM_OUTPUT_TOPIC, exactly once
+//	KSIM_DELIVERY            at-least-once (default); or exactly once: transactions, outputs go to KSIM_OUTPUT_TOPIC; or sql, they go to
+//	KSIM_SQL_URL             a postgres:// URL or the path of an SQLite file; {topic} in it stands for the topic
 func Run(ctx context.Context, env subject.Env) error {
 	cfg, err := configure(env)
 	if err != nil {
@@ -54,10 +55,11 @@ func Run(ctx context.Context, env subject.Env) error {
 	default:
 		return fmt.Errorf("reference: KSIM_EFFECT is %q: give record or batch", effect)
 	}
-	c, err := build(env, cfg, handler)
+	c, done, err := build(ctx, env, cfg, s, handler)
 	if err != nil {
 		return err
 	}
+	defer done()
 	return c.Run(ctx)
 }
 
@@ -65,22 +67,30 @@ func Run(ctx context.Context, env subject.Env) error {
 const (
 	AtLeastOnce  = "at-least-once"
 	Transactions = "transactions" // exactly once, by Kafka's
+	SQL          = "sql"          // exactly once, by a database's
 )
 
 // build makes the consumer that delivers as asked. Effects are posted to the sink in each
 // of them, where they come again after an abort; what is exactly once is the outputs.
-func build(env subject.Env, cfg consumer.Config, handler consumer.Handler) (*consumer.Consumer, error) {
+func build(ctx context.Context, env subject.Env, cfg consumer.Config, s *sink, handler consumer.Handler) (c *consumer.Consumer, done func(), err error) {
+	done = func() {}
 	switch delivery := env.Extra["KSIM_DELIVERY"]; delivery {
 	case "", AtLeastOnce:
-		return consumer.New(cfg, handler)
+		c, err = consumer.New(cfg, handler)
 	case Transactions:
 		if env.OutputTopic == "" || env.TransactionalID == "" {
-			return nil, errors.New("reference: KSIM_DELIVERY is transactions, but KSIM_OUTPUT_TOPIC or KSIM_TRANSACTIONAL_ID is not set; promise --delivery exactly-once")
+			return nil, nil, errors.New("reference: KSIM_DELIVERY is transactions, but KSIM_OUTPUT_TOPIC or KSIM_TRANSACTIONAL_ID is not set; promise --delivery exactly-once")
 		}
-		return consumer.NewTransactional(transactional(env, cfg), outputs(env.OutputTopic, handler))
+		c, err = consumer.NewTransactional(transactional(env, cfg), outputs(env.OutputTopic, handler))
+	case SQL:
+		if env.Extra["KSIM_EFFECT"] == "batch" {
+			return nil, nil, errors.New("reference: KSIM_EFFECT=batch does not go with KSIM_DELIVERY=sql")
+		}
+		return newSQL(ctx, env, cfg, s)
 	default:
-		return nil, fmt.Errorf("reference: KSIM_DELIVERY is %q: give %s or %s", delivery, AtLeastOnce, Transactions)
+		err = fmt.Errorf("reference: KSIM_DELIVERY is %q: give %s, %s or %s", delivery, AtLeastOnce, Transactions, SQL)
 	}
+	return c, done, err
 }
 
 // transactional is a configuration for one short transaction after the other.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -254,6 +255,9 @@ func TestConfigure(t *testing.T) {
 		"with an unknown effect":               {"KSIM_EFFECT": "none"},
 		"with an unknown delivery":             {"KSIM_DELIVERY": "at-most-once"},
 		"with transactions and nowhere to put": {"KSIM_DELIVERY": "transactions"},
+		"with SQL and no database":             {"KSIM_DELIVERY": "sql"},
+		"with SQL and batches":                 {"KSIM_DELIVERY": "sql", "KSIM_EFFECT": "batch"},
+		"with SQL and order by key":            {"KSIM_DELIVERY": "sql", "KSIM_ORDER": "key", "KSIM_SQL_URL": filepath.Join(t.TempDir(), "x.db")},
 	} {
 		env.SinkURL, env.Extra = "http://127.0.0.1:1", extra
 		if err := Run(t.Context(), env); err == nil {
