@@ -79,6 +79,18 @@ func (q *fifo) pushFront(e *entry) {
 	q.count++
 }
 
+// putBack takes a record back, to before those of higher offsets. In a lane without
+// an order two batches may come back in any order: the one that was taken later has
+// the higher offsets, and must not hide those of the other (see hole and inSpan,
+// which look at the first record only).
+func (q *fifo) putBack(e *entry) {
+	q.pushFront(e)
+	for i := 0; i+1 < q.count && q.at(i).rec.Offset > q.at(i+1).rec.Offset; i++ {
+		here, next := (q.head+i)&(len(q.ring)-1), (q.head+i+1)&(len(q.ring)-1)
+		q.ring[here], q.ring[next] = q.ring[next], q.ring[here]
+	}
+}
+
 func (q *fifo) pop() *entry {
 	e := q.ring[q.head]
 	q.ring[q.head] = nil

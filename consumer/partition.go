@@ -432,7 +432,7 @@ func (p *partition) finished(t *task, r rest) {
 			p.retries[own] = struct{}{}
 			p.hold(own, r)
 		default:
-			l.items.pushFront(e)
+			l.items.putBack(e)
 			back = true
 		}
 	}
