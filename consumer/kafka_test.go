@@ -70,8 +70,13 @@ func (k *kafka) produce(from, n int) {
 }
 
 func (k *kafka) config() consumer.Config {
-	cfg := consumer.DefaultConfig()
+	cfg := k.testConfig()
 	cfg.Brokers, cfg.Topics, cfg.Group, cfg.ClientID = k.cluster.ListenAddrs(), []string{topic}, group, "c"
+	return cfg
+}
+
+func (k *kafka) testConfig() consumer.Config {
+	cfg := consumer.DefaultConfig()
 	cfg.SessionTimeout, cfg.HeartbeatInterval = 5*time.Second, 50*time.Millisecond
 	cfg.RebalanceTimeout, cfg.DrainTimeout, cfg.ShutdownTimeout = 5*time.Second, 4*time.Second, 10*time.Second
 	cfg.CommitInterval = 20 * time.Millisecond

@@ -170,7 +170,12 @@ func (s *session) close(deadline time.Time, kill context.CancelFunc) {
 	go func() {
 		defer close(closed)
 		s.cl.AllowRebalance()
-		if err := s.cl.LeaveGroupContext(ctx); err != nil && !errors.Is(err, kerr.UnknownMemberID) {
+		member, _ := s.cl.GroupMetadata()
+		err := s.cl.LeaveGroupContext(ctx)
+		if s.e.cfg.Protocol == ProtocolConsumer && s.e.cfg.InstanceID != "" {
+			err = s.vacate(ctx, member)
+		}
+		if err != nil && !errors.Is(err, kerr.UnknownMemberID) {
 			s.e.log.Warn("could not leave the group", "err", err)
 		}
 		s.cl.CloseAllowingRebalance()
