@@ -66,30 +66,39 @@ func (h Health) Reasons(readiness bool) []string {
 // may have more members than partitions. Brokers that are away make nobody restart.
 // Lag is no matter of health: restarting a consumer that is behind puts it back
 // further.
-func (c *Consumer) Health() Health {
-	calls := c.e.vitals.calls.status(time.Now())
-	v := &c.e.vitals
+func (c *Consumer) Health() Health { return c.e.vitals.health(&c.cfg, consumerProbes) }
+
+var consumerProbes = []probe{
+	{"run", true, (*vitals).runTrouble},
+	{"handlers", true, (*vitals).callTrouble},
+	{"poll-loop", true, (*vitals).pollTrouble},
+	{"commit-loop", true, (*vitals).commitLoopTrouble},
+	{"group", false, (*vitals).groupTrouble},
+	{"shutdown", false, (*vitals).shutdownTrouble},
+	{"commits", false, (*vitals).commitTrouble},
+	{"brokers", false, (*vitals).brokerTrouble},
+}
+
+// probe makes a Check. It is given vitals under their mutex, and returns what is
+// wrong; empty if nothing is.
+type probe struct {
+	name     string
+	liveness bool
+	trouble  func(v *vitals, cfg *Config, now time.Time) string
+}
+
+func (v *vitals) health(cfg *Config, probes []probe) Health {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	now, cfg := time.Now(), &c.cfg
-	h := Health{State: v.state, Live: true, Ready: true}
-	if h.State == "" {
-		h.State = StateNew
-	}
-	check := func(name string, liveness bool, reason string) {
-		h.Checks = append(h.Checks, Check{name, liveness, reason == "", reason})
+	now := time.Now()
+	h := Health{State: v.current(), Live: true, Ready: true, Checks: make([]Check, 0, len(probes))}
+	for _, p := range probes {
+		reason := p.trouble(v, cfg, now)
+		h.Checks = append(h.Checks, Check{p.name, p.liveness, reason == "", reason})
 		if reason != "" {
-			h.Ready, h.Live = false, h.Live && !liveness
+			h.Ready, h.Live = false, h.Live && !p.liveness
 		}
 	}
-	check("run", true, v.runTrouble(cfg, now))
-	check("handlers", true, calls.trouble(cfg))
-	check("poll-loop", true, v.pollTrouble(cfg, now))
-	check("commit-loop", true, v.commitLoopTrouble(cfg, now))
-	check("group", false, v.groupTrouble(cfg, now))
-	check("shutdown", false, v.shutdownTrouble(now))
-	check("commits", false, v.commitTrouble(cfg, now))
-	check("brokers", false, v.brokerTrouble(cfg, now))
 	return h
 }
 
@@ -103,7 +112,8 @@ func (v *vitals) runTrouble(cfg *Config, now time.Time) string {
 	return ""
 }
 
-func (s CallStatus) trouble(cfg *Config) string {
+func (v *vitals) callTrouble(cfg *Config, now time.Time) string {
+	s := v.calls.status(now)
 	if s.Stalled == 0 {
 		return ""
 	}
@@ -128,10 +138,15 @@ func (v *vitals) pollTrouble(cfg *Config, now time.Time) string {
 }
 
 func (v *vitals) commitLoopTrouble(cfg *Config, now time.Time) string {
+	return v.turnTrouble(cfg.CommitInterval+maxCommitPause*6/5+cfg.HealthTimeout, now)
+}
+
+// turnTrouble is for the loop that tells the broker what is done.
+func (v *vitals) turnTrouble(bound time.Duration, now time.Time) string {
 	if !v.looping || v.turned.IsZero() || !v.sending.IsZero() {
 		return ""
 	}
-	if still := now.Sub(v.turned); still > cfg.CommitInterval+maxCommitPause*6/5+cfg.HealthTimeout {
+	if still := now.Sub(v.turned); still > bound {
 		return fmt.Sprintf("it has not turned for %v", round(still))
 	}
 	return ""
@@ -147,13 +162,17 @@ func (v *vitals) groupTrouble(cfg *Config, now time.Time) string {
 		if took := now.Sub(v.moving); took > cfg.RebalanceTimeout+cfg.HealthTimeout {
 			return fmt.Sprintf("a rebalance has taken %v, more than RebalanceTimeout, %v", round(took), cfg.RebalanceTimeout)
 		}
+	case v.state == StateRunning && !v.missing.IsZero():
+		if long := now.Sub(v.missing); long > cfg.HealthTimeout {
+			return fmt.Sprintf("heartbeats have failed for %v: %s", round(long), oneLine(v.missed))
+		}
 	}
 	return ""
 }
 
-func (v *vitals) shutdownTrouble(now time.Time) string {
-	switch v.state {
-	case "", StateNew:
+func (v *vitals) shutdownTrouble(_ *Config, now time.Time) string {
+	switch v.current() {
+	case StateNew:
 		return "Run was not called"
 	case StateStopping:
 		return fmt.Sprintf("stopping for %v", round(now.Sub(v.since)))
@@ -186,7 +205,7 @@ func (v *vitals) brokerTrouble(cfg *Config, now time.Time) string {
 	if v.state != StateJoining && v.state != StateRunning {
 		return ""
 	}
-	bound := cfg.HealthTimeout + cfg.HeartbeatInterval
+	bound := cfg.HealthTimeout + max(cfg.HeartbeatInterval, v.beat)
 	if !v.moving.IsZero() {
 		bound += cfg.RebalanceTimeout // a request to join is answered when all have joined
 	}

@@ -12,15 +12,16 @@ import (
 // and GET /readyz, 200 or 503. The body is "ok" or the reasons, one a line; with
 // ?verbose all checks, one a line; as JSON, a [Health], if the request accepts
 // application/json.
-func (c *Consumer) HealthHandler() http.Handler {
+func (c *Consumer) HealthHandler() http.Handler { return healthHandler(c.Health) }
+
+func healthHandler(health func() Health) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, r *http.Request) { c.serveHealth(w, r, false) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { c.serveHealth(w, r, true) })
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, r *http.Request) { health().serve(w, r, false) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { health().serve(w, r, true) })
 	return mux
 }
 
-func (c *Consumer) serveHealth(w http.ResponseWriter, r *http.Request, readiness bool) {
-	h := c.Health()
+func (h Health) serve(w http.ResponseWriter, r *http.Request, readiness bool) {
 	code := http.StatusOK
 	if !h.Live || readiness && !h.Ready {
 		code = http.StatusServiceUnavailable

@@ -21,6 +21,23 @@ func JoinHooks(hooks ...Hooks) Hooks {
 	return j
 }
 
+// JoinShareHooks is [JoinHooks] for a [ShareConsumer].
+func JoinShareHooks(hooks ...ShareHooks) ShareHooks {
+	var j ShareHooks
+	for _, h := range hooks {
+		j.OnReceive = join1(j.OnReceive, h.OnReceive)
+		j.OnBatch = join1(j.OnBatch, h.OnBatch)
+		j.OnRetry = join1(j.OnRetry, h.OnRetry)
+		j.OnPoison = join4(j.OnPoison, h.OnPoison)
+		j.OnAck = join1(j.OnAck, h.OnAck)
+		j.OnAckFailed = join1(j.OnAckFailed, h.OnAckFailed)
+		j.OnRenew = join3(j.OnRenew, h.OnRenew)
+		j.OnTaken = join4(j.OnTaken, h.OnTaken)
+		j.OnStall = join1(j.OnStall, h.OnStall)
+	}
+	return j
+}
+
 func join1[A any](f, g func(A)) func(A) {
 	switch {
 	case f == nil:

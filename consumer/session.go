@@ -202,7 +202,7 @@ func (s *session) poll(ctx context.Context) {
 	if s.txn != nil {
 		most = s.e.cfg.MaxInFlight
 	}
-	turn := min(time.Second, s.e.cfg.HealthTimeout/4)
+	turn := turn(s.e.cfg.HealthTimeout)
 	for {
 		s.e.vitals.pollTurned()
 		wait, cancel := context.WithTimeout(ctx, turn)

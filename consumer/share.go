@@ -80,6 +80,9 @@ type ShareConsumer struct {
 	handler Handler
 	used    atomic.Bool
 	counts  shareCounters
+	common  Config // of the engine
+	e       *engine
+	session atomic.Pointer[shareSession] // at work; nil if there is none
 }
 
 // NewShare checks the configuration and returns a member of a share group. It
@@ -98,7 +101,9 @@ func NewShare(cfg ShareConfig, handler ShareHandler) (*ShareConsumer, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	return &ShareConsumer{cfg: cfg, handler: handler}, nil
+	c := &ShareConsumer{cfg: cfg, handler: handler, common: cfg.common()}
+	c.e = &engine{cfg: &c.common, log: cfg.Logger}
+	return c, nil
 }
 
 // Run joins the share group and consumes until ctx ends; then it takes nothing
@@ -113,12 +118,13 @@ func NewShare(cfg ShareConfig, handler ShareHandler) (*ShareConsumer, error) {
 //     right.
 //
 // It gets over all else by itself. Run may be called once.
-func (c *ShareConsumer) Run(ctx context.Context) error {
+func (c *ShareConsumer) Run(ctx context.Context) (err error) {
 	if c.used.Swap(true) {
 		return errors.New("consumer: Run was called before; make another ShareConsumer")
 	}
-	common := c.cfg.common()
-	e := &engine{cfg: &common, log: c.cfg.Logger}
+	e := c.e
+	e.vitals.begin()
+	defer func() { e.vitals.end(err) }()
 	if c.cfg.Poison.policy() == PoisonDeadLetter {
 		letters, err := kgo.NewClient(letterOpts(e.cfg, e.log)...)
 		if err != nil {
@@ -127,14 +133,17 @@ func (c *ShareConsumer) Run(ctx context.Context) error {
 		defer letters.Close()
 		e.letters = letters
 	}
-	set, err := prepareShare(ctx, &c.cfg, e.log)
+	set, err := prepareShare(ctx, &c.cfg, e)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
 		return err
 	}
-	return newShareSession(&c.cfg, e, c.handler, &c.counts).run(ctx, set)
+	s := newShareSession(&c.cfg, e, c.handler, &c.counts)
+	c.session.Store(s)
+	defer c.session.Store(nil)
+	return s.run(ctx, set)
 }
 
 // Stats returns counts of records since Run began. It may be called at any time.

@@ -18,11 +18,14 @@ type shareClient interface {
 // way at a time, so each answer can be told to belong to what was just sent: Kafka
 // answers by partition, not by record. What ends meanwhile shares the next flush.
 func (s *shareSession) ackLoop(ctx context.Context) {
+	idle := time.NewTicker(turn(s.cfg.HealthTimeout)) // it turns even if nothing ends, to show that it can
+	defer idle.Stop()
 	for {
 		for s.ackOnce(ctx) && ctx.Err() == nil {
 		}
 		select {
 		case <-s.ackSoon:
+		case <-idle.C:
 		case <-s.noMore:
 			for s.ackOnce(ctx) && ctx.Err() == nil {
 			}
@@ -39,6 +42,7 @@ func (s *shareSession) ackLoop(ctx context.Context) {
 // back because the session stops waits until nothing is fetched any more: the
 // request that gives it back could bring it again, and use up a delivery.
 func (s *shareSession) ackOnce(ctx context.Context) bool {
+	s.engine.vitals.commitTurned()
 	s.mu.Lock()
 	now := time.Now()
 	var sure, doubtful, later []*held
@@ -90,11 +94,13 @@ func (s *shareSession) acknowledge(ctx context.Context, recs []*held) {
 		}
 		refused, told := answers[g.tp]
 		switch {
-		case err != nil:
+		case err != nil: // the session ends
 			refused = err
 		case !told:
 			s.abortLocked(errImplicit)
 			refused = errImplicit
+		default: // what was refused comes again when its lock has ended, and then an answer does
+			s.engine.vitals.acked(g.tp, refused, s.cfg.HealthTimeout+s.lock)
 		}
 		if refused != nil {
 			s.ackFailed(g.tp, hs, g.status, refused)
@@ -123,7 +129,9 @@ func (s *shareSession) flush(ctx context.Context, mark func()) (map[topicPartiti
 	s.answers = make(map[topicPartition]error)
 	s.answersMu.Unlock()
 	mark()
+	answered := s.engine.vitals.commitSent()
 	err := s.nudge(ctx)
+	answered()
 	s.answersMu.Lock()
 	defer s.answersMu.Unlock()
 	answers := s.answers

@@ -55,6 +55,11 @@ type ShareConfig struct {
 	// after 30 s unless told otherwise.
 	ShutdownTimeout time.Duration
 
+	// HealthTimeout is how long trouble may last before [ShareConsumer.Health]
+	// tells: acknowledgements that fail, brokers that do not answer, a loop that does
+	// not turn.
+	HealthTimeout time.Duration
+
 	// FetchMaxBytes and FetchMaxPartitionBytes bound what one fetch from one
 	// broker brings, in bytes, overall and of one partition.
 	FetchMaxBytes, FetchMaxPartitionBytes int32
@@ -74,21 +79,21 @@ func DefaultShareConfig() ShareConfig {
 	return ShareConfig{
 		BatchSize: 10, Concurrency: 16, MaxInFlight: 200,
 		Retry:          d.Retry,
-		HandlerTimeout: d.HandlerTimeout, StallTimeout: d.StallTimeout, ShutdownTimeout: d.ShutdownTimeout,
+		HandlerTimeout: d.HandlerTimeout, StallTimeout: d.StallTimeout, ShutdownTimeout: d.ShutdownTimeout, HealthTimeout: d.HealthTimeout,
 		FetchMaxBytes: d.FetchMaxBytes, FetchMaxPartitionBytes: d.FetchMaxPartitionBytes,
 	}
 }
 
 // ShareFrom returns a share consumer's configuration with what cfg says of brokers,
 // security, topics, group, retries, poison, timeouts and fetches: one that was loaded
-// from a file, for example. The rest, how much is taken at once and where the group
+// from a file by [LoadConfig], for example. The rest, how much is taken at once and where the group
 // starts, is that of [DefaultShareConfig].
 func ShareFrom(cfg Config) ShareConfig {
 	c := DefaultShareConfig()
 	c.Brokers, c.Topics, c.Group, c.ClientID = cfg.Brokers, cfg.Topics, cfg.Group, cfg.ClientID
 	c.TLS, c.SASL, c.ClientOpts, c.Logger = cfg.TLS, cfg.SASL, cfg.ClientOpts, cfg.Logger
 	c.Retry, c.Poison = cfg.Retry, cfg.Poison
-	c.HandlerTimeout, c.StallTimeout, c.ShutdownTimeout = cfg.HandlerTimeout, cfg.StallTimeout, cfg.ShutdownTimeout
+	c.HandlerTimeout, c.StallTimeout, c.ShutdownTimeout, c.HealthTimeout = cfg.HandlerTimeout, cfg.StallTimeout, cfg.ShutdownTimeout, cfg.HealthTimeout
 	c.FetchMaxBytes, c.FetchMaxPartitionBytes = cfg.FetchMaxBytes, cfg.FetchMaxPartitionBytes
 	return c
 }
@@ -100,15 +105,15 @@ func (c ShareConfig) Validate() error { return c.validate().join() }
 func (c ShareConfig) validate() validation { return c.common().validate() }
 
 // common is what a share consumer has in common with a Consumer: what is
-// validated, what dead letters and the options of their producer are made from, and
-// how to get at the brokers. All else is a default, in which nothing is wrong.
+// validated, what dead letters and the options of their producer are made from, how
+// to get at the brokers, and the bounds of its health. All else is a default, in which nothing is wrong.
 func (c ShareConfig) common() Config {
 	d := DefaultConfig()
 	d.Brokers, d.Topics, d.Group, d.ClientID = c.Brokers, c.Topics, c.Group, c.ClientID
 	d.TLS, d.SASL, d.ClientOpts, d.Logger = c.TLS, c.SASL, c.ClientOpts, c.Logger
 	d.Retry, d.Poison = c.Retry, c.Poison
 	d.BatchSize, d.Concurrency, d.MaxInFlight, d.MaxSpan = c.BatchSize, c.Concurrency, c.MaxInFlight, max(d.MaxSpan, c.BatchSize)
-	d.HandlerTimeout, d.StallTimeout, d.ShutdownTimeout = c.HandlerTimeout, c.StallTimeout, c.ShutdownTimeout
+	d.HandlerTimeout, d.StallTimeout, d.ShutdownTimeout, d.HealthTimeout = c.HandlerTimeout, c.StallTimeout, c.ShutdownTimeout, c.HealthTimeout
 	d.FetchMaxBytes, d.FetchMaxPartitionBytes = c.FetchMaxBytes, c.FetchMaxPartitionBytes
 	if c.Start != "" {
 		d.Start = c.Start

@@ -19,6 +19,7 @@ const (
 	shareResetConfig = "share.auto.offset.reset"
 	shareLockConfig  = "share.record.lock.duration.ms"
 	shareLimitConfig = "share.delivery.count.limit"
+	shareBeatConfig  = "share.heartbeat.interval.ms"
 )
 
 // shareSettings is what the brokers say about a share group before it is joined.
@@ -26,13 +27,15 @@ type shareSettings struct {
 	renews bool          // all brokers can renew locks
 	lock   time.Duration // of a record, 0 if not known
 	limit  int           // deliveries of a record, 0 if not known
+	beat   time.Duration // between heartbeats, 0 if not known
 }
 
 // prepareShare writes Start to the group's configuration, and asks the brokers
 // what they can do. It tries until that works or ctx ends, but for what only an
 // operator can put right.
-func prepareShare(ctx context.Context, cfg *ShareConfig, log *slog.Logger) (shareSettings, error) {
-	opts := []kgo.Opt{kgo.SeedBrokers(cfg.Brokers...), kgo.WithLogger(kafkaLog{log})}
+func prepareShare(ctx context.Context, cfg *ShareConfig, e *engine) (shareSettings, error) {
+	log := e.log
+	opts := []kgo.Opt{kgo.SeedBrokers(cfg.Brokers...), kgo.WithLogger(kafkaLog{log}), kgo.WithHooks(pulse{&e.vitals})}
 	if cfg.ClientID != "" {
 		opts = append(opts, kgo.ClientID(cfg.ClientID))
 	}
@@ -48,6 +51,7 @@ func prepareShare(ctx context.Context, cfg *ShareConfig, log *slog.Logger) (shar
 		if err == nil || errors.As(err, &refused) {
 			return set, err
 		}
+		e.vitals.joinFailed(err)
 		wait := backoff.after(n, 0)
 		log.Warn("cannot prepare the share group yet", "wait", wait, "err", err)
 		timer := time.NewTimer(wait)
@@ -103,6 +107,7 @@ func askShare(ctx context.Context, cl *kgo.Client, cfg *ShareConfig, log *slog.L
 		return 0
 	}
 	set.lock = time.Duration(number(shareLockConfig)) * time.Millisecond
+	set.beat = time.Duration(number(shareBeatConfig)) * time.Millisecond
 	if set.limit = number(shareLimitConfig); set.limit == 0 {
 		log.Warn("cannot find out how often the broker delivers a record: one given back after its last delivery is archived without a dead letter", "configuration", shareLimitConfig)
 	}

@@ -10,6 +10,9 @@ import (
 // metrics and tests. Any may be nil. They are called from many goroutines at
 // once, must not block, and must not call the consumer.
 type ShareHooks struct {
+	// OnReceive: a record has come, and waits for a handler. Its DeliveryCount tells
+	// how often the broker has delivered it, this time included.
+	OnReceive func(r *kgo.Record)
 	// OnBatch: a handler call has ended.
 	OnBatch func(BatchInfo)
 	// OnRetry: a record will be tried again here, after a wait.
@@ -24,9 +27,14 @@ type ShareHooks struct {
 	// broker was gone. What was accepted here in vain may be handled again, here
 	// or elsewhere.
 	OnAckFailed func(ShareAckInfo)
+	// OnRenew: the broker has renewed the locks of this many records.
+	OnRenew func(topic string, partition int32, records int)
 	// OnTaken: the lock of a record was lost before it was acknowledged: err tells
 	// why. The context of a handler that has it is cancelled; others get it.
 	OnTaken func(topic string, partition int32, offset int64, err error)
+	// OnStall: a handler call has run for longer than ShareConfig.StallTimeout. The
+	// consumer gives its records to others and stops.
+	OnStall func(StallInfo)
 }
 
 // ShareAckInfo describes acknowledgements that were answered. Kafka answers by

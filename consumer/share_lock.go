@@ -71,6 +71,9 @@ func (s *shareSession) renewOnce(ctx context.Context, recs []*held, before error
 			refused[tp] = refusal{hs, answer}
 		default:
 			s.counts.renewed.Add(int64(len(hs)))
+			if hook := s.cfg.Hooks.OnRenew; hook != nil {
+				hook(tp.topic, tp.partition, len(hs))
+			}
 			for _, h := range hs {
 				h.renewed(sent, h.lock)
 			}

@@ -23,6 +23,7 @@ type shareBatch struct {
 	ctx     context.Context
 	cancel  context.CancelCauseFunc
 	stalled bool
+	over    bool
 }
 
 func (s *shareSession) queue(tp topicPartition) *shareQueue {
@@ -40,6 +41,7 @@ func (s *shareSession) buffer(h *held) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lock = h.lock
+	h.came = time.Now()
 	s.buffered[h.rec] = h
 }
 
@@ -51,6 +53,9 @@ func (s *shareSession) arrive(r *kgo.Record) {
 	case r.DeliveryCount() == 0:
 		s.abort(errContext) // it cannot be acknowledged any more
 	default:
+		if hook := s.cfg.Hooks.OnReceive; hook != nil {
+			hook(r)
+		}
 		s.admit(h)
 	}
 }

@@ -21,6 +21,7 @@ type shareSession struct {
 	log     *slog.Logger
 	counts  *shareCounters
 	cl      shareClient
+	member  *standing
 	renews  bool // the brokers can renew locks (KIP-1222)
 	limit   int  // deliveries of a record, after which the broker archives it; 0 if not known
 
@@ -68,6 +69,7 @@ func newShareSession(cfg *ShareConfig, e *engine, handler Handler, counts *share
 	s.calls, s.endCalls = context.WithCancelCause(context.Background())
 	s.letterCtx, s.endLetters = context.WithCancelCause(context.Background())
 	s.stopped, s.endStop = context.WithCancelCause(context.Background())
+	s.member = newStanding(&e.vitals, e.log)
 	return s
 }
 
@@ -87,6 +89,7 @@ func (s *shareSession) run(ctx context.Context, set shareSettings) error {
 	defer endLife()
 	var poller, loops sync.WaitGroup
 	acked := make(chan struct{})
+	s.engine.vitals.enterShare(set.beat)
 	poller.Go(func() { s.poll(quit, cl) })
 	loops.Go(func() { defer close(acked); s.ackLoop(life) })
 	loops.Go(s.watchLocks)
@@ -97,6 +100,7 @@ func (s *shareSession) run(ctx context.Context, set shareSettings) error {
 	case <-s.stopped.Done():
 	}
 	deadline := time.Now().Add(s.cfg.ShutdownTimeout)
+	s.engine.vitals.leaving(context.Cause(s.stopped))
 	endQuit()
 	poller.Wait() // nothing arrives any more
 	cl.PauseFetchTopics(s.cfg.Topics...)
@@ -120,7 +124,7 @@ func (s *shareSession) clientOpts(ctx context.Context) []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.WithContext(ctx), // not that of Run: the last acknowledgements come after its end
 		kgo.SeedBrokers(cfg.Brokers...),
-		kgo.WithLogger(kafkaLog{s.log}),
+		kgo.WithLogger(s.member),
 		kgo.ConsumeTopics(cfg.Topics...),
 		kgo.ShareGroup(cfg.Group),
 		kgo.ShareMaxRecords(int32(max(cfg.MaxInFlight/2, cfg.BatchSize))),
@@ -131,7 +135,7 @@ func (s *shareSession) clientOpts(ctx context.Context) []kgo.Opt {
 		kgo.FetchMaxPartitionBytes(cfg.FetchMaxPartitionBytes),
 		// A connection that closes gives up all records of this member there.
 		kgo.ConnIdleTimeout(5 * time.Minute),
-		kgo.WithHooks(veiler{s}), // before those of ClientOpts
+		kgo.WithHooks(veiler{s}, s.member, pulse{&s.engine.vitals}), // before those of ClientOpts
 	}
 	if cfg.ClientID != "" {
 		opts = append(opts, kgo.ClientID(cfg.ClientID))
@@ -139,7 +143,8 @@ func (s *shareSession) clientOpts(ctx context.Context) []kgo.Opt {
 	return append(opts, cfg.ClientOpts...)
 }
 
-// poll takes what the brokers send, as long as there is room.
+// poll takes what the brokers send, as long as there is room. It turns even if
+// nothing comes, to show that it can.
 func (s *shareSession) poll(ctx context.Context, cl *kgo.Client) {
 	for {
 		n := s.room(ctx)
@@ -147,7 +152,9 @@ func (s *shareSession) poll(ctx context.Context, cl *kgo.Client) {
 			return
 		}
 		s.polling.Lock()
-		f := cl.PollRecords(ctx, n)
+		wait, cancel := context.WithTimeout(ctx, turn(s.cfg.HealthTimeout))
+		f := cl.PollRecords(wait, n)
+		cancel()
 		f.EachRecord(s.arrive)
 		s.polling.Unlock()
 		s.start()
@@ -168,11 +175,13 @@ func (s *shareSession) start() {
 // room waits until more records may come, and returns how many; 0 at the end.
 func (s *shareSession) room(ctx context.Context) int {
 	for {
+		s.engine.vitals.pollTurned()
 		if n := s.cfg.MaxInFlight - int(s.counts.flightCount.Load()); n > 0 && ctx.Err() == nil {
 			return n
 		}
 		select {
 		case <-s.freed:
+		case <-time.After(turn(s.cfg.HealthTimeout)):
 		case <-ctx.Done():
 			return 0
 		}
@@ -183,6 +192,7 @@ func (s *shareSession) fetchError(topic string, partition int32, err error) {
 	var group *kgo.ErrGroupSession
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, kgo.ErrClientClosed):
+	case topic == "" && errors.Is(err, context.DeadlineExceeded): // nothing came in this turn
 	case errors.Is(err, kerr.UnsupportedVersion):
 		s.stop(fmt.Errorf("consumer: these brokers have no share groups: they need Kafka 4.2, or 4.1 with the feature share.version=1: %w", err))
 	case denied(err):

@@ -45,10 +45,8 @@ func (s *shareSession) call(b *shareBatch) (err error) {
 		batch.Records[i] = h.rec
 	}
 	first := batch.Records[0].Offset
-	if s.cfg.StallTimeout > 0 {
-		watch := time.AfterFunc(s.cfg.StallTimeout, func() { s.stalled(b, first) })
-		defer watch.Stop()
-	}
+	at := RecordID{tp.topic, tp.partition, first}
+	defer s.engine.vitals.calls.begin(at, len(b.recs), s.cfg.StallTimeout, func(one *call) { s.stalled(b, one) })()
 	start := time.Now()
 	defer func() {
 		if p := recover(); p != nil {
@@ -80,13 +78,16 @@ func (s *shareSession) patience(b *shareBatch) time.Duration {
 }
 
 // stalled gives the records of a handler call that hangs to others, and stops.
-func (s *shareSession) stalled(b *shareBatch, first int64) {
+func (s *shareSession) stalled(b *shareBatch, one *call) {
+	err := s.engine.tellStall(one, s.cfg.Hooks.OnStall)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	tp := b.queue.tp
+	s.stopLocked(err)
+	if b.over { // it has returned just now
+		return
+	}
 	b.stalled = true
 	s.stuck++
-	s.stopLocked(fmt.Errorf("%w: %s/%d@%d, %d records, for more than %v", ErrStalled, tp.topic, tp.partition, first, len(b.recs), s.cfg.StallTimeout))
 	for _, h := range b.recs {
 		if h.batch == b {
 			s.bury(s.giveBack(h)...)
@@ -209,8 +210,11 @@ func (s *shareSession) finished(b *shareBatch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.running--
-	if b != nil && b.stalled {
-		s.stuck--
+	if b != nil {
+		b.over = true
+		if b.stalled {
+			s.stuck--
+		}
 	}
 	s.dispatch()
 	s.checkDrained()

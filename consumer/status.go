@@ -109,14 +109,11 @@ func (c *Consumer) Status() Status {
 	v := &c.e.vitals
 	v.mu.Lock()
 	s := Status{
-		State: v.state, Since: v.since, Err: v.err, Rebalancing: v.moving, Generation: -1,
+		State: v.current(), Since: v.since, Err: v.err, Rebalancing: v.moving, Generation: -1,
 		Group: c.cfg.Group, InstanceID: c.cfg.InstanceID, Protocol: c.cfg.Protocol,
 	}
 	session := v.live
 	v.mu.Unlock()
-	if s.State == "" {
-		s.State = StateNew
-	}
 	if s.State != StateJoining && s.State != StateRunning {
 		s.Rebalancing = time.Time{}
 	}

@@ -30,12 +30,29 @@ type vitals struct {
 	answered time.Time // when a broker last answered anything
 	callback time.Time // since when a rebalance callback runs; zero: none does
 	moving   time.Time // since when the group rebalances; zero: it does not
+
+	// Of a share consumer.
+	beat    time.Duration // between heartbeats, as the broker wants it; 0 if not known
+	missing time.Time     // since when heartbeats are refused; zero: they are not
+	missed  error
+	refused map[topicPartition]spell // whose last acknowledgements failed
 }
 
 // live is what Status needs of a session.
 type live interface {
 	all() []*partition
 	identity() (member string, generation int32)
+}
+
+// turn is how often a loop turns at least, to show that it can.
+func turn(healthTimeout time.Duration) time.Duration { return min(time.Second, healthTimeout/4) }
+
+// current returns the state; called under the mutex.
+func (v *vitals) current() State {
+	if v.state == "" {
+		return StateNew
+	}
+	return v.state
 }
 
 // become changes the state; called under the mutex.
@@ -106,7 +123,7 @@ func (v *vitals) joined() time.Duration {
 	if !v.moving.IsZero() {
 		took = time.Since(v.moving)
 	}
-	v.moving = time.Time{}
+	v.moving, v.missing = time.Time{}, time.Time{}
 	if errors.Is(v.failure, errHeldUp) { // that was the rebalance's fault
 		v.failing, v.failure = time.Time{}, nil
 	}

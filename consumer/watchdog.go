@@ -49,11 +49,10 @@ func (c *calls) stall(one *call) bool {
 	return running
 }
 
-// watch notes a handler call and starts its watchdog. What it returns ends both.
-func (e *engine) watch(t *task) (end func()) {
-	r := t.entries[0].rec
-	one := &call{at: RecordID{t.part.topic, t.part.partition, r.Offset}, records: len(t.entries), began: time.Now()}
-	c := &e.vitals.calls
+// begin notes a handler call, and starts its watchdog: stalled is called if it runs
+// for longer than limit; 0 is for ever. What it returns ends both.
+func (c *calls) begin(at RecordID, records int, limit time.Duration, stalled func(*call)) (end func()) {
+	one := &call{at: at, records: records, began: time.Now()}
 	c.mu.Lock()
 	if c.running == nil {
 		c.running = make(map[*call]struct{})
@@ -61,8 +60,12 @@ func (e *engine) watch(t *task) (end func()) {
 	c.running[one] = struct{}{}
 	c.mu.Unlock()
 	var dog *time.Timer
-	if e.cfg.StallTimeout > 0 {
-		dog = time.AfterFunc(e.cfg.StallTimeout, func() { e.stalled(t, one) })
+	if limit > 0 {
+		dog = time.AfterFunc(limit, func() {
+			if c.stall(one) {
+				stalled(one)
+			}
+		})
 	}
 	return func() {
 		if dog != nil {
@@ -74,6 +77,12 @@ func (e *engine) watch(t *task) (end func()) {
 	}
 }
 
+// watch watches over a handler call, until what it returns is called.
+func (e *engine) watch(t *task) (end func()) {
+	at := RecordID{t.part.topic, t.part.partition, t.entries[0].rec.Offset}
+	return e.vitals.calls.begin(at, len(t.entries), e.cfg.StallTimeout, func(one *call) { e.stalled(t, one) })
+}
+
 // stalled ends the consumer, since a handler call has run for too long. Nothing
 // can end its goroutine, so nobody waits for it: what else is in flight drains and
 // is committed, its own partition up to its batch, and the group is left.
@@ -82,17 +91,20 @@ func (e *engine) watch(t *task) (end func()) {
 // a partition may have been lost and have come back, and would wait here for ever
 // for the call of its earlier epoch.
 func (e *engine) stalled(t *task, one *call) {
-	if !e.vitals.calls.stall(one) {
-		return
-	}
 	t.part.stall(t)
-	err := fmt.Errorf("%w: %s/%d@%d, %d records, for more than %v", ErrStalled, one.at.Topic, one.at.Partition, one.at.Offset, one.records, e.cfg.StallTimeout)
-	e.log.Error("a handler call has stalled, the consumer stops", "topic", one.at.Topic, "partition", one.at.Partition, "offset", one.at.Offset, "records", one.records, "stall_timeout", e.cfg.StallTimeout)
-	if hook := e.cfg.Hooks.OnStall; hook != nil {
-		hook(StallInfo{Topic: one.at.Topic, Partition: one.at.Partition, FirstOffset: one.at.Offset, Records: one.records, Running: time.Since(one.began)})
-	}
+	err := e.tellStall(one, e.cfg.Hooks.OnStall)
 	t.part.owner.stop(err)
 	e.stopRun(err)
+}
+
+// tellStall tells that a handler call has stalled, and returns what Run is to say.
+func (e *engine) tellStall(one *call, hook func(StallInfo)) error {
+	at := one.at
+	e.log.Error("a handler call has stalled, the consumer stops", "topic", at.Topic, "partition", at.Partition, "offset", at.Offset, "records", one.records, "stall_timeout", e.cfg.StallTimeout)
+	if hook != nil {
+		hook(StallInfo{Topic: at.Topic, Partition: at.Partition, FirstOffset: at.Offset, Records: one.records, Running: time.Since(one.began)})
+	}
+	return fmt.Errorf("%w: %s/%d@%d, %d records, for more than %v", ErrStalled, at.Topic, at.Partition, at.Offset, one.records, e.cfg.StallTimeout)
 }
 
 // halting returns a context that stopRun ends.
