@@ -8,7 +8,8 @@ const (
 	histogram kind = "histogram"
 )
 
-// descriptor describes a metric. All of them have the label consumergroup besides.
+// descriptor describes a metric. All of them have the label consumergroup, or
+// sharegroup, besides.
 type descriptor struct {
 	name    string
 	kind    kind

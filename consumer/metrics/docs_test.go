@@ -16,6 +16,8 @@ const intro = `# Metrics of the consumer library
 
 Made from the descriptors in consumer/metrics: ` + "`go test ./consumer/metrics -update`" + ` writes this page.
 
+Those of a Consumer come first, those of a ShareConsumer (share groups, KIP-932) at the end.
+
 Every metric has the label ` + "`consumergroup`" + `, and those of metrics.Config.Labels.
 
 - **A series is there only while it is true.** Gauges are asked of the consumer at the scrape. A partition that was
@@ -62,28 +64,81 @@ groups:
 ` + "```" + `
 `
 
-func page() string {
-	var b strings.Builder
-	b.WriteString(intro)
-	section := func(title string, wanted func(descriptor) bool) {
-		fmt.Fprintf(&b, "## %s\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n", title)
-		for _, d := range catalogue {
-			if wanted(d) {
-				fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", d.name, d.kind, strings.Join(d.labels, ", "), d.help)
-			}
+const shares = `
+# Share consumers
+
+metrics.NewShare makes these for a ShareConsumer. Every metric has the label ` + "`sharegroup`" + `, and those of
+metrics.Config.Labels.
+
+- **There is no lag here.** A member of a share group owns no partition and commits no offset: the brokers keep the state
+  of each record, and any number of members share a partition. What waits for the group is between the share-partition
+  start offset and the end of the log; ask the brokers for it (` + "`kafka-share-groups.sh --describe`" + `, or an exporter).
+  What a member can tell is how much it holds, for how long, and how often records come again.
+- **Gauges** are asked of the consumer at the scrape, and are there from metrics.Watch on; they are of the member, not by
+  partition. **Counters are by topic**; those of metrics.Config.Topics exist from the start.
+- **Records are counted by deliveries**: one that is tried again here is a retry and not a delivery. A rise of
+  ` + "`ksim_share_consumer_redelivered_records_total`" + ` means that members crash, lose locks, or give records back.
+- **A record that is acknowledged in vain** (result failed) or taken may be handled twice.
+
+`
+
+const shareAlerts = `
+## Alerts
+
+` + "```yaml" + `
+groups:
+  - name: ksim-share-consumer
+    rules:
+      - alert: ShareConsumerStuck # it holds records, and none of them ends
+        expr: ksim_share_consumer_oldest_held_seconds > 600
+        for: 5m
+      - alert: ShareConsumerLosesLocks
+        expr: sum by (sharegroup) (increase(ksim_share_consumer_taken_records_total[10m])) > 0
+      - alert: ShareConsumerAcknowledgesInVain
+        expr: sum by (sharegroup) (increase(ksim_share_consumer_acknowledgements_total{result="failed"}[10m])) > 0
+      - alert: ShareConsumerPoison
+        expr: increase(ksim_share_consumer_poison_total[10m]) > 0
+      - alert: ShareConsumerNotReady
+        expr: ksim_share_consumer_ready == 0
+        for: 5m
+      - alert: ShareConsumerStalled
+        expr: increase(ksim_share_consumer_stalls_total[10m]) > 0
+` + "```" + `
+`
+
+// section is a table of the metrics that are wanted.
+func section(b *strings.Builder, title string, catalogue []descriptor, wanted func(descriptor) bool) {
+	fmt.Fprintf(b, "## %s\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n", title)
+	for _, d := range catalogue {
+		if wanted(d) {
+			fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", d.name, d.kind, strings.Join(d.labels, ", "), d.help)
 		}
-		b.WriteString("\n")
 	}
-	section("Partitions that the consumer owns", func(d descriptor) bool { return d.kind == gauge && len(d.labels) > 0 })
-	section("The consumer", func(d descriptor) bool { return d.kind == gauge && len(d.labels) == 0 })
-	section("Work and commits", func(d descriptor) bool { return d.kind != gauge })
+	b.WriteString("\n")
+}
+
+func buckets(b *strings.Builder, catalogue []descriptor) {
 	b.WriteString("Classic buckets:\n\n")
 	for _, d := range catalogue {
 		if d.kind == histogram {
-			fmt.Fprintf(&b, "- `%s`: %s\n", d.name, strings.Trim(strings.ReplaceAll(fmt.Sprint(d.buckets), " ", ", "), "[]"))
+			fmt.Fprintf(b, "- `%s`: %s\n", d.name, strings.Trim(strings.ReplaceAll(fmt.Sprint(d.buckets), " ", ", "), "[]"))
 		}
 	}
+}
+
+func page() string {
+	var b strings.Builder
+	b.WriteString(intro)
+	section(&b, "Partitions that the consumer owns", catalogue, func(d descriptor) bool { return d.kind == gauge && len(d.labels) > 0 })
+	section(&b, "The consumer", catalogue, func(d descriptor) bool { return d.kind == gauge && len(d.labels) == 0 })
+	section(&b, "Work and commits", catalogue, func(d descriptor) bool { return d.kind != gauge })
+	buckets(&b, catalogue)
 	b.WriteString(alerts)
+	b.WriteString(shares)
+	section(&b, "The share consumer", shareCatalogue, func(d descriptor) bool { return d.kind == gauge })
+	section(&b, "Work and acknowledgements", shareCatalogue, func(d descriptor) bool { return d.kind != gauge })
+	buckets(&b, shareCatalogue)
+	b.WriteString(shareAlerts)
 	return b.String()
 }
 

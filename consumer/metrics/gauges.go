@@ -4,31 +4,25 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/ksim-dev/ksim/consumer"
 )
 
 // collectGauges asks the consumers for their status. Without one there is nothing
 // to say.
-func (m *Metrics) collectGauges(ch chan<- prometheus.Metric, watched []*consumer.Consumer) {
+func (m *Metrics) collectGauges(send sender, watched []*consumer.Consumer) {
 	if len(watched) == 0 {
 		return
-	}
-	send := func(d descriptor, value float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(m.gauges[d.name], prometheus.GaugeValue, value, labels...)
 	}
 	type id struct {
 		topic     string
 		partition int32
 	}
 	newest := make(map[id]consumer.PartitionStatus)
-	running, stalled, oldest, live, ready := 0, 0, time.Duration(0), true, true
+	var all condition
 	at := time.Now()
 	for _, c := range watched {
-		s, h := c.Status(), c.Health()
-		running, stalled, oldest = running+s.Calls.Running, stalled+s.Calls.Stalled, max(oldest, s.Calls.Oldest)
-		live, ready = live && h.Live, ready && h.Ready
+		s := c.Status()
+		all.add(s.Calls, c.Health())
 		for _, p := range s.Partitions {
 			// Of two members in this process one may not know yet that it has lost the
 			// partition to the other.
@@ -42,14 +36,10 @@ func (m *Metrics) collectGauges(ch chan<- prometheus.Metric, watched []*consumer
 		sendPartition(send, p, at)
 	}
 	send(assigned, float64(len(newest)))
-	send(runningCalls, float64(running))
-	send(stalledCalls, float64(stalled))
-	send(oldestCall, oldest.Seconds())
-	send(isLive, oneIf(live))
-	send(isReady, oneIf(ready))
+	all.send(send, itself)
 }
 
-func sendPartition(send func(descriptor, float64, ...string), p consumer.PartitionStatus, at time.Time) {
+func sendPartition(send sender, p consumer.PartitionStatus, at time.Time) {
 	number := strconv.FormatInt(int64(p.Partition), 10)
 	offset := func(d descriptor, n int64) {
 		if n != consumer.Unknown {

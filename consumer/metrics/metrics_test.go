@@ -38,9 +38,9 @@ type bench struct {
 	client  *kgo.Client
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t *testing.T, opts ...kfake.Opt) *bench {
 	t.Helper()
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(2), kfake.SeedTopics(partitions, topic), kfake.SeedTopics(1, "dlq.billing.orders"))
+	cluster, err := kfake.NewCluster(append(opts, kfake.NumBrokers(2), kfake.SeedTopics(partitions, topic), kfake.SeedTopics(1, "dlq.billing.orders"))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,11 +75,26 @@ func (b *bench) until(what string, ok func() bool) {
 // member is a consumer with metrics and a registry of its own, as in a process of
 // its own.
 type member struct {
+	running
+	c *consumer.Consumer
+}
+
+// running is a consumer of either kind, that runs.
+type running struct {
 	b        *bench
-	c        *consumer.Consumer
 	registry *prometheus.Registry
 	cancel   context.CancelFunc
 	done     chan error
+}
+
+func (b *bench) run(m prometheus.Collector, run func(context.Context) error) running {
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(m)
+	ctx, cancel := context.WithCancel(context.Background())
+	p := running{b, registry, cancel, make(chan error, 1)}
+	b.Cleanup(cancel)
+	go func() { p.done <- run(ctx) }()
+	return p
 }
 
 func (b *bench) start(handler consumer.Handler, adjust ...func(*consumer.Config)) *member {
@@ -100,30 +115,30 @@ func (b *bench) start(handler consumer.Handler, adjust ...func(*consumer.Config)
 		b.Fatal(err)
 	}
 	m.Watch(c)
-	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(m)
-	ctx, cancel := context.WithCancel(context.Background())
-	p := &member{b, c, registry, cancel, make(chan error, 1)}
-	b.Cleanup(cancel)
-	go func() { p.done <- c.Run(ctx) }()
-	return p
+	return &member{b.run(m, c.Run), c}
 }
 
-func (p *member) stop() {
+func (p *running) stop() {
 	p.b.Helper()
 	p.cancel()
+	if err := p.end(); err != nil {
+		p.b.Errorf("Run: %v", err)
+	}
+}
+
+func (p *running) end() error {
+	p.b.Helper()
 	select {
 	case err := <-p.done:
-		if err != nil {
-			p.b.Errorf("Run: %v", err)
-		}
+		return err
 	case <-time.After(patience):
 		p.b.Fatal("Run does not return")
+		return nil
 	}
 }
 
 // family gathers one metric.
-func (p *member) family(name string) []*dto.Metric {
+func (p *running) family(name string) []*dto.Metric {
 	p.b.Helper()
 	families, err := p.registry.Gather()
 	if err != nil {
@@ -138,7 +153,7 @@ func (p *member) family(name string) []*dto.Metric {
 }
 
 // gauge returns a gauge by partition.
-func (p *member) gauge(d descriptor) map[string]float64 {
+func (p *running) gauge(d descriptor) map[string]float64 {
 	p.b.Helper()
 	out := make(map[string]float64)
 	for _, m := range p.family(d.name) {
@@ -148,7 +163,7 @@ func (p *member) gauge(d descriptor) map[string]float64 {
 }
 
 // counter sums the series that have these labels up.
-func (p *member) counter(d descriptor, labels ...string) float64 {
+func (p *running) counter(d descriptor, labels ...string) float64 {
 	p.b.Helper()
 	sum := 0.0
 	for _, m := range p.family(d.name) {
@@ -338,15 +353,12 @@ func TestCounters(t *testing.T) {
 	}
 }
 
-// What is gathered is what the catalogue, and so the documentation, says.
-func TestCatalogue(t *testing.T) {
-	b := newBench(t)
-	b.produce(partitions)
-	p := b.start(func(context.Context, consumer.Batch) error { return nil })
-	b.until("a lag", func() bool { return len(p.gauge(lag)) == partitions })
+// matches checks that what is gathered is what a catalogue says.
+func (p *running) matches(catalogue []descriptor, groupLabel string) {
+	p.b.Helper()
 	families, err := p.registry.Gather()
 	if err != nil {
-		t.Fatal(err)
+		p.b.Fatal(err)
 	}
 	got := make(map[string]*dto.MetricFamily)
 	for _, f := range families {
@@ -356,22 +368,31 @@ func TestCatalogue(t *testing.T) {
 		f := got[d.name]
 		delete(got, d.name)
 		if f == nil || f.GetHelp() != d.help || !strings.EqualFold(f.GetType().String(), string(d.kind)) {
-			t.Errorf("%s: gathered is %v", d.name, f)
+			p.b.Errorf("%s: gathered is %v", d.name, f)
 			continue
 		}
 		var labels []string
 		for _, l := range f.GetMetric()[0].GetLabel() {
 			labels = append(labels, l.GetName())
 		}
-		want := append([]string{"consumergroup"}, d.labels...)
+		want := append([]string{groupLabel}, d.labels...)
 		slices.Sort(want)
 		if !slices.Equal(labels, want) {
-			t.Errorf("%s: labels %v, want %v", d.name, labels, want)
+			p.b.Errorf("%s: labels %v, want %v", d.name, labels, want)
 		}
 	}
 	if len(got) > 0 {
-		t.Errorf("not in the catalogue: %v", slices.Collect(maps.Keys(got)))
+		p.b.Errorf("not in the catalogue: %v", slices.Collect(maps.Keys(got)))
 	}
+}
+
+// What is gathered is what the catalogue, and so the documentation, says.
+func TestCatalogue(t *testing.T) {
+	b := newBench(t)
+	b.produce(partitions)
+	p := b.start(func(context.Context, consumer.Batch) error { return nil })
+	b.until("a lag", func() bool { return len(p.gauge(lag)) == partitions })
+	p.matches(catalogue, "consumergroup")
 	p.stop()
 }
 
@@ -389,8 +410,8 @@ func TestWatch(t *testing.T) {
 	}
 	m.Watch(c)
 	m.Watch(c)
-	if gauges() != 2 || len(m.watched) != 1 {
-		t.Errorf("%d gauges of %d consumers", gauges(), len(m.watched))
+	if gauges() != 2 || len(m.watched.all()) != 1 {
+		t.Errorf("%d gauges of %d consumers", gauges(), len(m.watched.all()))
 	}
 	ended, err := consumer.New(cfg, func(context.Context, consumer.Batch) error { return nil })
 	if err != nil {
@@ -403,8 +424,8 @@ func TestWatch(t *testing.T) {
 	}
 	m.Watch(ended)
 	m.Watch(c)
-	if len(m.watched) != 1 {
-		t.Errorf("%d watched, of which one has ended", len(m.watched))
+	if len(m.watched.all()) != 1 {
+		t.Errorf("%d watched, of which one has ended", len(m.watched.all()))
 	}
 	other := New(Config{Group: "another"})
 	registry := prometheus.NewPedanticRegistry()
