@@ -26,7 +26,7 @@ func (fakeSession) identity() (string, int32) { return "m-1", 3 }
 // patient is a consumer that runs in fact: its loops turn, brokers answer.
 type patient struct {
 	*testing.T
-	c *Consumer
+	c interface{ Health() Health }
 	v *vitals
 }
 
@@ -65,13 +65,18 @@ func (p *patient) want(live, ready bool, failed ...string) {
 	}
 }
 
+type consumerPatient struct {
+	patient
+	consumer *Consumer
+}
+
 const tick = 2 * time.Second // more than the second between two turns
 
 // The rules of Health, case by case.
 func TestHealth(t *testing.T) {
 	boom := errors.New("boom\nand more")
-	for name, run := range map[string]func(p *patient, cfg Config){
-		"new": func(p *patient, _ Config) {
+	for name, run := range map[string]func(p *consumerPatient, cfg Config){
+		"new": func(p *consumerPatient, _ Config) {
 			fresh, err := New(testConfig(), func(context.Context, Batch) error { return nil })
 			if err != nil {
 				p.Fatal(err)
@@ -82,16 +87,16 @@ func TestHealth(t *testing.T) {
 				p.Errorf("%+v", s)
 			}
 		},
-		"without partitions": func(p *patient, _ Config) { p.want(true, true) },
-		"idle for long": func(p *patient, _ Config) {
+		"without partitions": func(p *consumerPatient, _ Config) { p.want(true, true) },
+		"idle for long": func(p *consumerPatient, _ Config) {
 			p.alive(24 * time.Hour)
 			p.want(true, true)
 		},
-		"an ordinary rebalance": func(p *patient, cfg Config) {
+		"an ordinary rebalance": func(p *consumerPatient, cfg Config) {
 			pulse{p.v}.OnBrokerWrite(kgo.BrokerMetadata{}, int16(kmsg.JoinGroup), 1, 0, 0, nil)
 			p.alive(cfg.RebalanceTimeout)
 			p.want(true, true)
-			if s := p.c.Status(); s.State != StateRunning || s.Rebalancing.IsZero() {
+			if s := p.consumer.Status(); s.State != StateRunning || s.Rebalancing.IsZero() {
 				p.Errorf("%+v", s)
 			}
 			p.alive(cfg.HealthTimeout + tick)
@@ -101,14 +106,14 @@ func TestHealth(t *testing.T) {
 			}
 			p.want(true, true)
 		},
-		"a rebalance in which nothing else is asked": func(p *patient, cfg Config) {
+		"a rebalance in which nothing else is asked": func(p *consumerPatient, cfg Config) {
 			p.v.rebalancing()
 			p.alive(cfg.RebalanceTimeout, "brokers")
 			p.want(true, true)
 			p.alive(cfg.HealthTimeout+cfg.HeartbeatInterval+tick, "brokers")
 			p.want(true, false, "group", "brokers")
 		},
-		"commits wait for a rebalance": func(p *patient, cfg Config) {
+		"commits wait for a rebalance": func(p *consumerPatient, cfg Config) {
 			p.v.rebalancing()
 			p.v.commitEnded(errHeldUp)
 			p.alive(cfg.HealthTimeout + tick)
@@ -116,12 +121,12 @@ func TestHealth(t *testing.T) {
 			p.v.joined()
 			p.want(true, true)
 		},
-		"commits wait for nothing": func(p *patient, cfg Config) {
+		"commits wait for nothing": func(p *consumerPatient, cfg Config) {
 			p.v.commitEnded(errHeldUp)
 			p.alive(cfg.HealthTimeout + tick)
 			p.want(true, false, "commits")
 		},
-		"a drain": func(p *patient, cfg Config) {
+		"a drain": func(p *consumerPatient, cfg Config) {
 			end := p.v.callbacks()
 			p.alive(cfg.DrainTimeout+cfg.HealthTimeout-tick, "poll")
 			p.want(true, true)
@@ -129,12 +134,12 @@ func TestHealth(t *testing.T) {
 			p.alive(cfg.HealthTimeout-tick, "poll")
 			p.want(true, true)
 		},
-		"a callback that blocks": func(p *patient, cfg Config) {
+		"a callback that blocks": func(p *consumerPatient, cfg Config) {
 			p.v.callbacks()
 			p.alive(cfg.DrainTimeout+cfg.HealthTimeout+tick, "poll")
 			p.want(false, false, "poll-loop")
 		},
-		"a poll loop that does not turn": func(p *patient, cfg Config) {
+		"a poll loop that does not turn": func(p *consumerPatient, cfg Config) {
 			p.alive(cfg.HealthTimeout-tick, "poll")
 			p.want(true, true)
 			p.alive(2*tick, "poll")
@@ -142,13 +147,13 @@ func TestHealth(t *testing.T) {
 			p.v.pollTurned()
 			p.want(true, true)
 		},
-		"a commit loop that does not turn": func(p *patient, cfg Config) {
+		"a commit loop that does not turn": func(p *consumerPatient, cfg Config) {
 			p.alive(cfg.HealthTimeout, "commit")
 			p.want(true, true)
 			p.alive(cfg.CommitInterval+maxCommitPause+2*tick, "commit")
 			p.want(false, false, "commit-loop")
 		},
-		"a commit without an answer": func(p *patient, cfg Config) {
+		"a commit without an answer": func(p *consumerPatient, cfg Config) {
 			answered := p.v.commitSent()
 			p.alive(cfg.HealthTimeout+cfg.CommitTimeout-tick, "commit")
 			p.want(true, true)
@@ -160,7 +165,7 @@ func TestHealth(t *testing.T) {
 			p.v.commitTurned()
 			p.want(true, true)
 		},
-		"commits that fail": func(p *patient, cfg Config) {
+		"commits that fail": func(p *consumerPatient, cfg Config) {
 			p.v.commitEnded(boom)
 			p.alive(cfg.HealthTimeout - tick)
 			p.v.commitEnded(boom)
@@ -170,7 +175,7 @@ func TestHealth(t *testing.T) {
 			p.v.commitEnded(nil)
 			p.want(true, true)
 		},
-		"brokers are away": func(p *patient, cfg Config) {
+		"brokers are away": func(p *consumerPatient, cfg Config) {
 			p.alive(cfg.HealthTimeout+cfg.HeartbeatInterval-tick, "brokers")
 			p.want(true, true)
 			p.alive(24*time.Hour, "brokers")
@@ -178,37 +183,37 @@ func TestHealth(t *testing.T) {
 			p.alive(tick)
 			p.want(true, true)
 		},
-		"thrown out": func(p *patient, _ Config) {
+		"thrown out": func(p *consumerPatient, _ Config) {
 			p.v.lost(errLost)
 			p.alive(time.Hour)
 			p.want(true, false, "group")
 			p.v.joined()
 			p.want(true, true)
 		},
-		"joins again from scratch": func(p *patient, _ Config) {
+		"joins again from scratch": func(p *consumerPatient, _ Config) {
 			p.v.leaving(&rejoinError{boom})
 			p.v.exit()
 			p.alive(time.Hour, "poll", "commit")
 			p.want(true, false, "group")
-			if s := p.c.Status(); s.State != StateJoining || !errors.Is(s.Err, boom) || s.Member != "" {
+			if s := p.consumer.Status(); s.State != StateJoining || !errors.Is(s.Err, boom) || s.Member != "" {
 				p.Errorf("%+v", s)
 			}
 			p.v.enter(fakeSession{})
 			p.v.joined()
 			p.want(true, true)
 		},
-		"a handler that stalls": func(p *patient, cfg Config) {
+		"a handler that stalls": func(p *consumerPatient, cfg Config) {
 			part, _, _ := testPartition(&cfg, nil)
 			part.owner = &fakeOwner{}
-			end := p.c.e.watch(&task{part: part, lane: part.main, entries: []*entry{{rec: records(7, 1, "")[0]}}})
+			end := p.consumer.e.watch(&task{part: part, lane: part.main, entries: []*entry{{rec: records(7, 1, "")[0]}}})
 			p.alive(cfg.StallTimeout - tick)
 			p.want(true, true)
-			if s := p.c.Status(); s.Calls.Running != 1 || s.Calls.Oldest < cfg.StallTimeout-2*tick || s.Calls.Stalled != 0 {
+			if s := p.consumer.Status(); s.Calls.Running != 1 || s.Calls.Oldest < cfg.StallTimeout-2*tick || s.Calls.Stalled != 0 {
 				p.Errorf("%+v", s.Calls)
 			}
 			p.alive(2 * tick)
 			p.want(false, false, "handlers")
-			if s := p.c.Status(); s.Calls.Stalled != 1 || s.Calls.StalledAt != (RecordID{"t", 0, 7}) {
+			if s := p.consumer.Status(); s.Calls.Stalled != 1 || s.Calls.StalledAt != (RecordID{"t", 0, 7}) {
 				p.Errorf("%+v", s.Calls)
 			}
 			p.v.leaving(ErrStalled)
@@ -217,7 +222,7 @@ func TestHealth(t *testing.T) {
 			end()
 			p.want(false, false, "run", "shutdown")
 		},
-		"shutting down": func(p *patient, cfg Config) {
+		"shutting down": func(p *consumerPatient, cfg Config) {
 			p.v.leaving(nil)
 			p.alive(cfg.ShutdownTimeout, "poll", "commit", "brokers")
 			p.want(true, false, "shutdown")
@@ -227,17 +232,17 @@ func TestHealth(t *testing.T) {
 			p.alive(cfg.HealthTimeout + tick)
 			p.want(false, false, "run", "shutdown")
 		},
-		"stopped": func(p *patient, _ Config) {
+		"stopped": func(p *consumerPatient, _ Config) {
 			p.v.leaving(nil)
 			p.v.exit()
 			p.v.end(nil)
 			p.alive(time.Hour, "poll", "commit", "brokers")
 			p.want(true, false, "shutdown")
 		},
-		"failed": func(p *patient, _ Config) {
+		"failed": func(p *consumerPatient, _ Config) {
 			p.v.end(boom)
 			p.want(false, false, "run", "shutdown")
-			if s := p.c.Status(); s.State != StateFailed || !errors.Is(s.Err, boom) {
+			if s := p.consumer.Status(); s.State != StateFailed || !errors.Is(s.Err, boom) {
 				p.Errorf("%+v", s)
 			}
 		},
@@ -249,7 +254,7 @@ func TestHealth(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				p := &patient{t, c, &c.e.vitals}
+				p := &consumerPatient{patient{t, c, &c.e.vitals}, c}
 				p.v.begin()
 				p.want(true, false, "group")
 				p.v.enter(fakeSession{})

@@ -51,3 +51,25 @@ func ExampleNewShare() {
 	// alice: 3, delivery 1
 	// 3 accepted
 }
+
+// The configuration is the same file as for a Consumer. What a queue needs besides
+// is set in code.
+func ExampleShareFrom() {
+	loaded, err := consumer.ParseConfig([]byte(`
+brokers: ${KAFKA_BROKERS:-127.0.0.1:9092}
+topics: [invoices]
+group: workers
+retry: {attempts: 8}
+poison: {policy: skip}
+health-timeout: 1m
+`)) // of a file: LoadConfig
+	if err != nil {
+		log.Print(err) // by line, everything that is wrong
+		return
+	}
+	cfg := consumer.ShareFrom(loaded)
+	cfg.Start = consumer.Earliest
+	cfg.BatchSize, cfg.Concurrency, cfg.MaxInFlight = 20, 32, 1000
+	fmt.Println(cfg.Group, cfg.Retry.Attempts, cfg.Poison.Policy, cfg.HealthTimeout, cfg.Validate() == nil)
+	// Output: workers 8 skip 1m0s true
+}

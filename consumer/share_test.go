@@ -496,6 +496,7 @@ func TestShareConfigValidate(t *testing.T) {
 		"HandlerTimeout":         func(c *consumer.ShareConfig) { c.HandlerTimeout = -1 },
 		"StallTimeout":           func(c *consumer.ShareConfig) { c.StallTimeout = time.Second },
 		"ShutdownTimeout":        func(c *consumer.ShareConfig) { c.ShutdownTimeout = 0 },
+		"HealthTimeout":          func(c *consumer.ShareConfig) { c.HealthTimeout = 0 },
 		"FetchMaxBytes":          func(c *consumer.ShareConfig) { c.FetchMaxBytes = 0 },
 		"FetchMaxPartitionBytes": func(c *consumer.ShareConfig) { c.FetchMaxPartitionBytes = 0 },
 	} {

@@ -252,9 +252,14 @@ func TestOldestInFlight(t *testing.T) {
 
 // JoinHooks forgets no hook, and calls them in order.
 func TestJoinHooks(t *testing.T) {
+	t.Run("Hooks", func(t *testing.T) { joins(t, JoinHooks) })
+	t.Run("ShareHooks", func(t *testing.T) { joins(t, JoinShareHooks) })
+}
+
+func joins[H any](t *testing.T, join func(...H) H) {
 	var calls []int
-	all := func(id int) Hooks {
-		var h Hooks
+	all := func(id int) H {
+		var h H
 		v := reflect.ValueOf(&h).Elem()
 		for i := range v.NumField() {
 			v.Field(i).Set(reflect.MakeFunc(v.Field(i).Type(), func([]reflect.Value) []reflect.Value {
@@ -264,7 +269,8 @@ func TestJoinHooks(t *testing.T) {
 		}
 		return h
 	}
-	v := reflect.ValueOf(JoinHooks(all(1), Hooks{}, all(2)))
+	var nothing H
+	v := reflect.ValueOf(join(all(1), nothing, all(2)))
 	for i := range v.NumField() {
 		calls = nil
 		args := make([]reflect.Value, v.Field(i).Type().NumIn())
@@ -280,7 +286,7 @@ func TestJoinHooks(t *testing.T) {
 			t.Errorf("%s: called %v", v.Type().Field(i).Name, calls)
 		}
 	}
-	none := reflect.ValueOf(JoinHooks(Hooks{}, Hooks{}))
+	none := reflect.ValueOf(join(nothing, nothing))
 	for i := range none.NumField() {
 		if !none.Field(i).IsNil() {
 			t.Errorf("%s of nothing", none.Type().Field(i).Name)
