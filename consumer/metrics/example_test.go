@@ -45,3 +45,28 @@ func Example() {
 		log.Fatal(err)
 	}
 }
+
+// A share consumer with its probes and metrics.
+func ExampleNewShare() {
+	cfg := consumer.DefaultShareConfig()
+	cfg.Brokers, cfg.Topics, cfg.Group = []string{"127.0.0.1:9092"}, []string{"orders"}, "workers"
+
+	m := metrics.NewShare(metrics.Config{Group: cfg.Group, Topics: cfg.Topics})
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(m)
+	cfg.Hooks = consumer.JoinShareHooks(m.Hooks(), consumer.ShareHooks{
+		OnTaken: func(topic string, partition int32, offset int64, err error) {
+			log.Print("taken ", topic, partition, offset, err)
+		},
+	})
+	c, err := consumer.NewShare(cfg, func(context.Context, consumer.Batch) error { return nil })
+	if err != nil {
+		log.Fatal(err)
+	}
+	m.Watch(c)
+
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.Handle("/", c.HealthHandler())
+	// Serve mux, and Run c, as in the example of the package.
+}
