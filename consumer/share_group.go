@@ -35,7 +35,7 @@ type shareSettings struct {
 // operator can put right.
 func prepareShare(ctx context.Context, cfg *ShareConfig, e *engine) (shareSettings, error) {
 	log := e.log
-	opts := []kgo.Opt{kgo.SeedBrokers(cfg.Brokers...), kgo.WithLogger(kafkaLog{log}), kgo.WithHooks(pulse{&e.vitals})}
+	opts := []kgo.Opt{kgo.SeedBrokers(cfg.Brokers...), kgo.WithLogger(kafkaLog{log}), kgo.WithHooks(connectLog{log}, pulse{&e.vitals})}
 	if cfg.ClientID != "" {
 		opts = append(opts, kgo.ClientID(cfg.ClientID))
 	}

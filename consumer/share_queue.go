@@ -41,7 +41,7 @@ func (s *shareSession) buffer(h *held) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lock = h.lock
-	h.came = time.Now()
+	h.came = time.Now().UnixNano()
 	s.buffered[h.rec] = h
 }
 

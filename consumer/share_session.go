@@ -135,7 +135,7 @@ func (s *shareSession) clientOpts(ctx context.Context) []kgo.Opt {
 		kgo.FetchMaxPartitionBytes(cfg.FetchMaxPartitionBytes),
 		// A connection that closes gives up all records of this member there.
 		kgo.ConnIdleTimeout(5 * time.Minute),
-		kgo.WithHooks(veiler{s}, s.member, pulse{&s.engine.vitals}), // before those of ClientOpts
+		kgo.WithHooks(veiler{s}, s.member, connectLog{s.log}, pulse{&s.engine.vitals}), // before those of ClientOpts
 	}
 	if cfg.ClientID != "" {
 		opts = append(opts, kgo.ClientID(cfg.ClientID))

@@ -64,8 +64,8 @@ func (s *shareSession) holds() (buffered int, came, stamp time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.eachHeld(func(h *held) {
-		if h.state < holdEnding && (came.IsZero() || h.came.Before(came)) {
-			came, stamp = h.came, h.rec.Timestamp
+		if at := time.Unix(0, h.came); h.state < holdEnding && (came.IsZero() || at.Before(came)) {
+			came, stamp = at, h.rec.Timestamp
 		}
 	})
 	return len(s.buffered), came, stamp

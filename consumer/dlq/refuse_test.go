@@ -221,14 +221,15 @@ func TestBrokerRefuses(t *testing.T) {
 		err   *kerr.Error
 		again bool
 	}{
-		"coordinator moves":    {kmsg.AddOffsetsToTxn, kerr.NotCoordinator, true},
-		"coordinator loads":    {kmsg.TxnOffsetCommit, kerr.CoordinatorLoadInProgress, true},
-		"coordinator is busy":  {kmsg.EndTxn, kerr.ConcurrentTransactions, true},
-		"the letter is large":  {kmsg.Produce, kerr.MessageTooLarge, false},
-		"the timestamp is old": {kmsg.Produce, kerr.InvalidTimestamp, false},
-		"no right to commit":   {kmsg.TxnOffsetCommit, kerr.GroupAuthorizationFailed, false},
-		"metadata too large":   {kmsg.TxnOffsetCommit, kerr.OffsetMetadataTooLarge, false},
-		"fenced":               {kmsg.EndTxn, kerr.ProducerFenced, false},
+		"coordinator moves":      {kmsg.AddOffsetsToTxn, kerr.NotCoordinator, true},
+		"coordinator loads":      {kmsg.TxnOffsetCommit, kerr.CoordinatorLoadInProgress, true},
+		"coordinator is busy":    {kmsg.EndTxn, kerr.ConcurrentTransactions, true},
+		"busy with the last one": {kmsg.AddOffsetsToTxn, kerr.ConcurrentTransactions, true},
+		"the letter is large":    {kmsg.Produce, kerr.MessageTooLarge, false},
+		"the timestamp is old":   {kmsg.Produce, kerr.InvalidTimestamp, false},
+		"no right to commit":     {kmsg.TxnOffsetCommit, kerr.GroupAuthorizationFailed, false},
+		"metadata too large":     {kmsg.TxnOffsetCommit, kerr.OffsetMetadataTooLarge, false},
+		"fenced":                 {kmsg.EndTxn, kerr.ProducerFenced, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := embedded(t)

@@ -158,12 +158,14 @@ func (s *sender) commitOffsets(ctx context.Context, offsets kmsg.TxnOffsetCommit
 }
 
 // again tries again what the broker says may be tried again, such as when a
-// coordinator moves, until ctx ends.
+// coordinator moves, until ctx ends. So it may while the coordinator is still busy with
+// the end of a transaction: this one's last, or this very one, which another replay
+// has just ended; then the next answer is the fence.
 func again(ctx context.Context, try func() error) error {
 	for {
 		err := try()
 		var answer *kerr.Error
-		if err == nil || !errors.As(err, &answer) || !answer.Retriable {
+		if err == nil || !errors.As(err, &answer) || !answer.Retriable && !errors.Is(err, kerr.ConcurrentTransactions) {
 			return err
 		}
 		timer := time.NewTimer(50 * time.Millisecond)
