@@ -5,6 +5,19 @@
 // rest: it joins the group, bounds what is in flight, retries, puts poison
 // aside, commits, gives partitions up in order, and shuts down by a deadline.
 //
+//	cfg := consumer.DefaultConfig() // or consumer.LoadConfig
+//	cfg.Brokers, cfg.Topics, cfg.Group = []string{"127.0.0.1:9092"}, []string{"orders"}, "billing"
+//	c, err := consumer.New(cfg, consumer.Each(func(ctx context.Context, r *kgo.Record) error {
+//		return bill(ctx, r)
+//	}))
+//	if err != nil {
+//		return err
+//	}
+//	return c.Run(ctx) // until ctx ends: it drains, commits, and leaves the group
+//
+// docs/consumer.md is a guide: what to choose, what it costs, how to run it, and what
+// to do when something looks wrong.
+//
 // # What is guaranteed
 //
 // At least once. A record counts as done when the handler said so, when its
@@ -28,12 +41,13 @@
 // [Stopping]), fills the gaps below what is done, commits, and fences, within
 // Config.DrainTimeout; no handler call on it starts after that, and nothing of
 // it is committed. When it is lost, handlers are cancelled (those that watch
-// [Stopping] may end the record at hand first) and nothing is committed. If a commit is refused because the group goes on without this
-// member, for example since the process was frozen for longer than its session
-// timeout, all its partitions are lost at that moment: what was not committed is
-// dropped, and the consumer joins again and goes on from what is committed. Two
-// handler calls never run on one partition for two assignments of it at once,
-// even if the first ignores its context.
+// [Stopping] may end the record at hand first) and nothing is committed. If a
+// commit is refused because the group goes on without this member, for example
+// since the process was frozen for longer than its session timeout, all its
+// partitions are lost at that moment: what was not committed is dropped, and the
+// consumer joins again and goes on from what is committed. Two handler calls never
+// run on one partition for two assignments of it at once, even if the first
+// ignores its context.
 //
 // Rebalances are never blocked by slow work, nor other partitions by a slow one
 // as long as Config.Concurrency is not used up.
@@ -61,11 +75,26 @@
 // is therefore handled alone, and a batch that failed by a bare [Permanent] is
 // tried again one by one. With Retry.Attempts 1 there is no such second look.
 //
+// # Exactly once
+//
+// A handler may be called more than once for a record; what can be once is the
+// outcome. Where the effect is idempotent nothing more is needed.
+// [NewTransactional] commits outputs in Kafka, dead letters and offsets in one
+// transaction. Package consumer/sqltx keeps positions beside the effects in a SQL
+// database and moves both in one transaction, fenced against former owners
+// (Config.Offsets); or it keeps the ids of messages that were processed, for
+// handlers in any order. Effects elsewhere stay at least once.
+//
 // # Queues
 //
 // [NewShare] makes a member of a share group instead (KIP-932): handlers return the
 // same, records are locked one by one, any number of members share a partition,
 // and there is no order. See [ShareConsumer].
+//
+// # Schemas
+//
+// Package consumer/schema decodes records by a Schema Registry before the handler
+// gets them: what cannot be decoded is poison, a registry that is down is not.
 //
 // # Dead letters
 //
@@ -89,7 +118,7 @@
 //
 // Cancel the context given to [Consumer.Run], as [os/signal.NotifyContext] does on
 // SIGTERM, and wait for Run to return. It does so within Config.ShutdownTimeout.
-// examples/consumer is a whole service.
+// examples/minimal and examples/consumer are whole services.
 //
 // # Configuration, logs, traces
 //
