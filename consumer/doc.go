@@ -25,9 +25,10 @@
 // by [PoisonSkip]. The offset committed for a partition is the one after the
 // longest run of delivered records that are done, never more; control records of
 // transactions, which no handler sees, count as done. So a crash at any
-// moment loses nothing, and repeats at most what was done since the last commit:
-// with [OrderPartition] and Config.CommitEachBatch one batch of each partition.
-// A handler has to bear repeats.
+// moment loses nothing, and repeats what is not committed: with [OrderPartition]
+// what was done since the last commit, which with Config.CommitEachBatch is one
+// batch of each partition at most; in other orders also what was done ahead of a
+// record that was not, within Config.MaxSpan. A handler has to bear repeats.
 //
 // Order, as [Order] says: what must not overtake never does, retries included.
 // While it waits to be tried again, a record holds up only its own partition
