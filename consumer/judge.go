@@ -23,11 +23,12 @@ func (p *partition) judge(t *task, v verdict) ruling {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	abandoned := p.ctx.Err() != nil || p.state == fenced
-	if !abandoned && p.state == active && v.fates[0] == fateUntried {
-		v.set(0, ErrStopped) // nobody asked it to stop: without this it would spin
+	asked := p.state != active && t.stopping != nil // to stop; not if it was begun in a drain
+	if !abandoned && !asked && v.fates[0] == fateUntried {
+		v.set(0, ErrStopped) // without this it would spin
 	}
 	var r ruling
-	attempts := 0
+	attempts, down := 0, false
 	for i, e := range t.entries {
 		fate := v.fates[i]
 		if abandoned && fate != fateDone {
@@ -51,8 +52,7 @@ func (p *partition) judge(t *task, v verdict) ruling {
 		case fateIsolate:
 			r.single = len(t.entries)
 		case fateUnavailable:
-			t.lane.down++
-			attempts = max(attempts, t.lane.down)
+			down = true
 		case fateUntried:
 			continue
 		}
@@ -60,6 +60,10 @@ func (p *partition) judge(t *task, v verdict) ruling {
 		if r.retry == nil {
 			r.retry = &RetryInfo{Topic: p.topic, Partition: p.partition, Offset: e.rec.Offset, Attempts: e.attempts(), Err: v.errs[i]}
 		}
+	}
+	if down { // once for the batch, or the back-off would grow by its size
+		t.lane.down++
+		attempts = max(attempts, t.lane.down)
 	}
 	if len(r.done) > 0 {
 		t.lane.down = 0

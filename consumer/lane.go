@@ -79,14 +79,12 @@ func (q *fifo) pushFront(e *entry) {
 	q.count++
 }
 
-// putBack takes a record back, to before those of higher offsets. In a lane without
-// an order two batches may come back in any order: the one that was taken later has
-// the higher offsets, and must not hide those of the other (see hole and inSpan,
-// which look at the first record only).
+// putBack takes an entry back to where its offset belongs: batches without an order
+// come back in any, and what is before them in the queue is a few that came back too.
 func (q *fifo) putBack(e *entry) {
 	q.pushFront(e)
-	for i := 0; i+1 < q.count && q.at(i).rec.Offset > q.at(i+1).rec.Offset; i++ {
-		here, next := (q.head+i)&(len(q.ring)-1), (q.head+i+1)&(len(q.ring)-1)
+	for i := 1; i < q.count && q.at(i).rec.Offset < e.rec.Offset; i++ {
+		here, next := (q.head+i-1)&(len(q.ring)-1), (q.head+i)&(len(q.ring)-1)
 		q.ring[here], q.ring[next] = q.ring[next], q.ring[here]
 	}
 }

@@ -184,8 +184,11 @@ func (p *partition) enqueue(recs []*kgo.Record) (touched []*lane) {
 		}
 		p.track.add(e)
 		l := p.laneOf(r)
-		if l.items.len() == 0 {
+		switch l.items.len() {
+		case 0:
 			l.since = now
+			touched = append(touched, l)
+		case p.cfg.BatchSize - 1: // it need not wait any more, see Config.BatchWait
 			touched = append(touched, l)
 		}
 		l.items.push(e)
@@ -201,6 +204,14 @@ func (p *partition) recall(e *entry) {
 			p.failures++
 		}
 	}
+}
+
+// openBelow tells whether a record below offset was delivered and is not done.
+func (p *partition) openBelow(offset int64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	oldest, ok := p.track.oldest()
+	return ok && oldest < offset
 }
 
 func (p *partition) laneOf(r *kgo.Record) *lane {
@@ -327,7 +338,7 @@ func (p *partition) take(l *lane) *task {
 		t.stopping = nil
 	}
 	n := l.size(p.cfg.BatchSize, p.cfg.Retry.Attempts)
-	for n > 1 && (!p.inSpan(l.items.at(n-1)) || p.state == draining && l.items.at(n-1).rec.Offset > p.track.high) {
+	for n > 1 && (!p.inSpan(l.items.at(n-1)) || p.state == draining && l.items.at(n-1).rec.Offset >= p.track.high) {
 		n--
 	}
 	t.entries = make([]*entry, n)
@@ -394,6 +405,9 @@ func (p *partition) acked(t *task, done []*entry) {
 	if p.paused && p.pending <= p.resumeAt {
 		p.setPaused(false)
 	}
+	if p.state == draining {
+		p.readyAll() // this may have left holes below it
+	}
 	if moved {
 		ahead := p.ahead
 		p.ahead = nil
@@ -421,12 +435,14 @@ func (p *partition) finished(t *task, r rest) {
 	}
 	l := t.lane
 	l.busy = false
-	l.single = max(l.single, r.single)
+	if l.kind != laneFree { // there, each goes its own way
+		l.single = max(l.single, r.single)
+	}
 	back := false
 	for _, e := range slices.Backward(t.entries) {
 		switch {
 		case e.done:
-		case e.alone && l.kind == laneFree:
+		case l.kind == laneFree && (e.alone || r.blocked && e.attempts > 0):
 			own := &lane{part: p, kind: laneRetry}
 			own.items.push(e)
 			p.retries[own] = struct{}{}
@@ -444,7 +460,6 @@ func (p *partition) finished(t *task, r rest) {
 	p.ready(l)
 	l.returning = false
 	if p.state == draining {
-		p.readyAll() // what this batch has done may have left holes below it
 		p.checkDrained()
 	}
 }

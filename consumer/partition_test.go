@@ -22,6 +22,10 @@ type fakeOwner struct {
 	pauses  int
 	stopped error
 	aborted error
+
+	tries   int           // dead letters
+	refuse  error         // their answer
+	letters chan struct{} // if not nil, it comes when this is closed
 }
 
 func (o *fakeOwner) pause(topicPartition)  { o.mu.Lock(); o.paused = true; o.pauses++; o.mu.Unlock() }
@@ -29,12 +33,27 @@ func (o *fakeOwner) resume(topicPartition) { o.mu.Lock(); o.paused = false; o.mu
 func (o *fakeOwner) commitSoon()           {}
 func (o *fakeOwner) settled(int)           {}
 
-func (o *fakeOwner) emit(*partition, int64, []*kgo.Record)     {}
-func (o *fakeOwner) letter(context.Context, *kgo.Record) error { return nil }
-func (o *fakeOwner) memberOf(string) bool                      { return true }
-func (o *fakeOwner) stop(err error)                            { o.mu.Lock(); o.stopped = err; o.mu.Unlock() }
-func (o *fakeOwner) rejoin(err error)                          { o.abort(err) }
-func (o *fakeOwner) abort(err error)                           { o.mu.Lock(); o.aborted = err; o.mu.Unlock() }
+func (o *fakeOwner) emit(*partition, int64, []*kgo.Record) {}
+func (o *fakeOwner) memberOf(string) bool                  { return true }
+func (o *fakeOwner) stop(err error)                        { o.mu.Lock(); o.stopped = err; o.mu.Unlock() }
+func (o *fakeOwner) rejoin(err error)                      { o.abort(err) }
+func (o *fakeOwner) abort(err error)                       { o.mu.Lock(); o.aborted = err; o.mu.Unlock() }
+
+func (o *fakeOwner) letter(ctx context.Context, _ *kgo.Record) error {
+	o.mu.Lock()
+	o.tries++
+	refuse, letters := o.refuse, o.letters
+	o.mu.Unlock()
+	if letters == nil {
+		return refuse
+	}
+	select {
+	case <-letters:
+		return refuse
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 func testConfig() Config {
 	cfg := DefaultConfig()

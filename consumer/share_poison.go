@@ -56,7 +56,7 @@ func (s *shareSession) poison(h *held, cause error) {
 func (s *shareSession) deadLetter(h *held, cause error) error {
 	cause = Annotate(cause, HeaderDeliveryCount, strconv.Itoa(h.delivery))
 	e := h.entry
-	return s.engine.persist(s.letterCtx, func() error {
+	return s.engine.persist(s.letterCtx, func() bool { return s.letterCtx.Err() != nil }, func() error {
 		if s.isLost(h) {
 			return errTaken
 		}

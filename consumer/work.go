@@ -36,7 +36,7 @@ func (e *engine) work(l *lane) {
 		case v.fatal != nil:
 			l.part.owner.abort(v.fatal)
 		case v.fenced != nil:
-			l.part.owner.rejoin(fmt.Errorf("%w: %w", errLost, v.fenced))
+			l.part.overtaken(v.fenced)
 		}
 		if v.fatal != nil || v.fenced != nil {
 			l.part.finish(t, rest{blocked: true})
@@ -57,6 +57,14 @@ func (e *engine) work(l *lane) {
 		e.retrying(*r.retry)
 	}
 	l.part.finish(t, r.rest)
+}
+
+// overtaken ends the session, since somebody else has the partition. If the epoch has
+// ended, that is no news: the call only came back late.
+func (p *partition) overtaken(err error) {
+	if !p.ended() {
+		p.owner.rejoin(fmt.Errorf("%w: %w", errLost, err))
+	}
 }
 
 // call gives a batch to the handler.
@@ -126,11 +134,14 @@ func (e *engine) bury(t *task, p *entry) bool {
 	}
 	policy := e.cfg.Poison.policy()
 	r := p.rec
+	if t.part.over() {
+		return false
+	}
 	switch policy {
 	case PoisonSkip:
 	case PoisonDeadLetter:
 		if err := e.deadLetter(t.part, p, cause); err != nil {
-			if t.part.ctx.Err() != nil {
+			if t.part.over() {
 				return false
 			}
 			cause = fmt.Errorf("%w; and no dead letter could be made: %w", cause, err)
@@ -153,28 +164,31 @@ func (e *engine) bury(t *task, p *entry) bool {
 
 // skip tells the store of positions that a record has ended without it.
 func (e *engine) skip(part *partition, next int64) bool {
-	err := e.persist(part.ctx, func() error {
+	err := e.persist(part.ctx, part.over, func() error {
 		err := e.cfg.Offsets.Skip(part.ctx, e.cfg.Group, part.topic, part.partition, next)
 		var o *outdated
 		if errors.As(err, &o) {
-			part.owner.rejoin(fmt.Errorf("%w: %w", errLost, err))
-			return nil // the epoch is fenced: what follows is ignored
+			part.overtaken(err) // which ends its context
 		}
 		return err
 	})
-	if err != nil && part.ctx.Err() == nil {
+	if err != nil && !part.over() {
 		part.owner.stop(fmt.Errorf("consumer: the position of %s/%d could not be stored: %w", part.topic, part.partition, err))
 	}
 	return err == nil
 }
 
+// over tells whether the epoch has ended, or is about to: what it was doing is for
+// the next one. A handler that watches Stopping may still run, its context not ended.
+func (p *partition) over() bool { return p.ctx.Err() != nil || p.ended() }
+
 // persist tries again as often as the retry policy allows, and for as long as it
-// takes if what it needs is Unavailable.
-func (e *engine) persist(ctx context.Context, try func() error) error {
+// takes if what it needs is Unavailable; but no longer than until over.
+func (e *engine) persist(ctx context.Context, over func() bool, try func() error) error {
 	for n := 1; ; n++ {
 		err := try()
 		var down *unavailable
-		if err == nil || ctx.Err() != nil || n >= e.cfg.Retry.Attempts && !errors.As(err, &down) {
+		if err == nil || over() || n >= e.cfg.Retry.Attempts && !errors.As(err, &down) {
 			return err
 		}
 		wait := e.cfg.Retry.after(n, 0)
@@ -182,6 +196,9 @@ func (e *engine) persist(ctx context.Context, try func() error) error {
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
+			if over() {
+				return err
+			}
 		case <-ctx.Done():
 			timer.Stop()
 			return context.Cause(ctx)
@@ -192,7 +209,7 @@ func (e *engine) persist(ctx context.Context, try func() error) error {
 // deadLetter produces and waits for the acknowledgement, as often as the retry
 // policy allows.
 func (e *engine) deadLetter(part *partition, p *entry, cause error) error {
-	return e.persist(part.ctx, func() error {
+	return e.persist(part.ctx, part.over, func() error {
 		letter := deadLetter(e.cfg, p, cause, time.Now())
 		if p.rec.Context != nil {
 			letter.Context = carried{part.ctx, p.rec.Context}
