@@ -64,6 +64,7 @@ type modelEpoch struct {
 	lanes     map[string]*modelLane
 	own       []*modelLane
 	paused    bool
+	resumeAt  int
 	high      int64
 	committed int64 // offset that the broker took from this epoch
 	noted     string

@@ -127,7 +127,7 @@ func (m *model) ack(c *modelCall, done []*modelItem) {
 	if after, _ := ep.watermark(); after > before && m.cfg.CommitEachBatch {
 		c.lane.held = after
 	}
-	if ep.pending() <= m.cfg.MaxInFlight/2 {
+	if ep.pending() <= ep.resumeAt {
 		ep.paused = false
 	}
 }
@@ -221,6 +221,7 @@ func (m *model) drop(c *modelCall) {
 // deliver takes records that were polled.
 func (m *model) deliver(ep *modelEpoch, recs []*kgo.Record) {
 	now := time.Now()
+	full := ep.pending() >= m.cfg.MaxInFlight
 	if ep.from == Unknown {
 		ep.from = recs[0].Offset
 	}
@@ -235,8 +236,8 @@ func (m *model) deliver(ep *modelEpoch, recs []*kgo.Record) {
 		it.lane.items, it.lane.touched = append(it.lane.items, it), now
 		m.items[r] = it
 	}
-	if ep.pending() >= m.cfg.MaxInFlight {
-		ep.paused = true
+	if full && !ep.paused {
+		ep.paused, ep.resumeAt = true, ep.pending()/2
 	}
 }
 

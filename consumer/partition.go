@@ -442,7 +442,7 @@ func (p *partition) finished(t *task, r rest) {
 	for _, e := range slices.Backward(t.entries) {
 		switch {
 		case e.done:
-		case l.kind == laneFree && (e.alone || r.blocked && e.attempts > 0):
+		case l.kind == laneFree && (e.alone || r.blocked && e.attempts() > 0):
 			own := &lane{part: p, kind: laneRetry}
 			own.items.push(e)
 			p.retries[own] = struct{}{}

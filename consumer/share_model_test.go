@@ -27,7 +27,7 @@ type shareModel struct {
 	refuse, lose int
 
 	mu      sync.Mutex
-	recs    []modelRecord
+	recs    []shareModelRecord
 	marked  map[kgo.AckStatus][]*kgo.Record
 	handled map[int64]bool // the handler said done, or the record was skipped
 	inCall  map[int64]int
@@ -36,7 +36,7 @@ type shareModel struct {
 	quitting bool
 }
 
-type modelRecord struct {
+type shareModelRecord struct {
 	by         *kgo.Record // the delivery that holds it; nil if none
 	until      time.Time
 	deliveries int
@@ -250,7 +250,7 @@ func (c shareModelCase) run() string {
 	cfg.Poison.Policy = PoisonSkip
 	m := &shareModel{
 		rand: rand.New(&safeSource{src: rand.NewPCG(c.seed, 1)}), lock: 2 * time.Second, refuse: c.refuse, lose: c.lose,
-		recs: make([]modelRecord, c.records), marked: make(map[kgo.AckStatus][]*kgo.Record), handled: make(map[int64]bool), inCall: make(map[int64]int),
+		recs: make([]shareModelRecord, c.records), marked: make(map[kgo.AckStatus][]*kgo.Record), handled: make(map[int64]bool), inCall: make(map[int64]int),
 	}
 	for i := range m.recs {
 		m.recs[i].ended = make(map[*kgo.Record]bool)
