@@ -46,20 +46,20 @@ func (ep *modelEpoch) fetch(n int) []*kgo.Record {
 }
 
 // drawError draws why one record, or a batch as a whole, failed.
-func drawError(t *rapid.T) (error, told, time.Duration) {
+func drawError(t *rapid.T) (of told, after time.Duration, err error) {
 	switch rapid.SampledFrom([]string{"plain", "plain", "permanent", "unavailable", "after", "permanent, noted", "unavailable, after"}).Draw(t, "error") {
 	case "permanent":
-		return Permanent(errModel), toldPoison, 0
+		return toldPoison, 0, Permanent(errModel)
 	case "permanent, noted":
-		return fmt.Errorf("wrapped: %w", Annotate(Permanent(errModel), HeaderStage, "decode")), toldPoison, 0
+		return toldPoison, 0, fmt.Errorf("wrapped: %w", Annotate(Permanent(errModel), HeaderStage, "decode"))
 	case "unavailable":
-		return Unavailable(errModel), toldUnavailable, 0
+		return toldUnavailable, 0, Unavailable(errModel)
 	case "after":
-		return RetryAfter(errModel, 700*time.Millisecond), toldFailed, 700 * time.Millisecond
+		return toldFailed, 700 * time.Millisecond, RetryAfter(errModel, 700*time.Millisecond)
 	case "unavailable, after":
-		return RetryAfter(Unavailable(errModel), 300*time.Millisecond), toldUnavailable, 300 * time.Millisecond
+		return toldUnavailable, 300 * time.Millisecond, RetryAfter(Unavailable(errModel), 300*time.Millisecond)
 	}
-	return errModel, toldFailed, 0
+	return toldFailed, 0, errModel
 }
 
 // drawPlan draws how a handler call of n records ends.
@@ -80,7 +80,7 @@ func drawPlanOf(t *rapid.T, kind string, n int) plan {
 	switch kind {
 	case "at":
 		i := rapid.IntRange(0, n-1).Draw(t, "index")
-		err, of, after := drawError(t)
+		of, after, err := drawError(t)
 		p.err, p.after = FailedAt(i, err), after
 		from(i, toldUntried)
 		p.of[i] = of
@@ -92,13 +92,13 @@ func drawPlanOf(t *rapid.T, kind string, n int) plan {
 		errs := make(map[int]error)
 		for i := range n {
 			if rapid.Bool().Draw(t, "fails") {
-				err, of, after := drawError(t)
+				of, after, err := drawError(t)
 				errs[i], p.of[i], p.after = err, of, max(p.after, after)
 			}
 		}
 		p.err = Failed(errs)
 	case "whole", "garbage", "garbage map":
-		err, of, after := drawError(t)
+		of, after, err := drawError(t)
 		p.err, p.after = err, after
 		switch kind {
 		case "garbage":
