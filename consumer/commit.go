@@ -255,8 +255,10 @@ func (c *committer) answered(snaps []snapshot, a answer, err error) error {
 	case !errors.Is(errs, errOutdated) && !errors.Is(errs, context.Canceled):
 		c.s.e.log.Warn("commit failed, will try again", "err", errs)
 	}
-	if errors.Is(errs, errOutdated) {
-		return errs // nothing was sent: lanes that wait for it wait for the next one
+	if errors.Is(errs, errOutdated) || c.s.aborted.Err() != nil {
+		// Nothing was sent: lanes that wait for it wait for the next one. Or all is about
+		// to be fenced, and that it is has ended the wait: none must start just before.
+		return errs
 	}
 	for _, s := range snaps {
 		perr, ok := a[s.part.topicPartition]

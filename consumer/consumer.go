@@ -103,8 +103,9 @@ type engine struct {
 	attempts attemptLog
 	vitals   vitals
 
-	mu   sync.Mutex
-	halt context.CancelCauseFunc // ends Run, whatever session is at work
+	mu      sync.Mutex
+	session *session                // at work
+	halt    context.CancelCauseFunc // ends Run, whatever session is at work
 	// running tells for each partition when the last handler call of its newest
 	// epoch has returned.
 	running map[topicPartition]<-chan struct{}
@@ -118,9 +119,11 @@ func (e *engine) run(ctx context.Context) error {
 	for failures := 1; ; failures++ {
 		began := time.Now()
 		s := newSession(e)
-		detach := context.AfterFunc(halted, func() { s.stop(context.Cause(halted)) })
+		e.works(s)
+		if halted.Err() != nil {
+			s.halt(context.Cause(halted))
+		}
 		err := s.run(ctx)
-		detach()
 		var again *rejoinError
 		if !errors.As(err, &again) {
 			return err
@@ -141,9 +144,20 @@ func (e *engine) run(ctx context.Context) error {
 			return nil
 		case <-halted.Done():
 			timer.Stop()
-			return context.Cause(halted)
+			err := context.Cause(halted)
+			var f *fatal
+			if errors.As(err, &f) {
+				err = f.err
+			}
+			return err
 		}
 	}
+}
+
+func (e *engine) works(s *session) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.session = s
 }
 
 // succeed notes a new epoch of a partition, and returns when the last handler

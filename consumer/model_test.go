@@ -27,6 +27,7 @@ type model struct {
 	aborts  int  // and why at once
 	watches bool // handlers look at Stopping
 	over    chan struct{}
+	trace   []string
 }
 
 // modelPart is a partition, its log and what the group has committed.
@@ -124,9 +125,20 @@ func newModel(cfg Config, partitions int) *model {
 	return m
 }
 
+func newModelEpoch(p *modelPart, from int64, part *partition) *modelEpoch {
+	ep := &modelEpoch{of: p, from: from, part: part, lanes: make(map[string]*modelLane)}
+	ep.at, _ = slices.BinarySearchFunc(p.log, from, func(r modelRecord, offset int64) int { return int(r.offset - offset) })
+	return ep
+}
+
+func (m *model) tr(format string, args ...any) {
+	m.trace = append(m.trace, fmt.Sprintf("%v ", time.Since(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)))+fmt.Sprintf(format, args...))
+}
+
 func (m *model) fail(format string, args ...any) {
 	if m.wrong == "" {
 		m.wrong = fmt.Sprintf(format, args...)
+		m.wrong += "\n" + strings.Join(m.trace[max(0, len(m.trace)-60):], "\n")
 	}
 }
 
@@ -330,6 +342,7 @@ func (m *model) begin(ctx context.Context, b Batch) *modelCall {
 	lane.touched = now
 	lane.busy = append(lane.busy, c)
 	m.calls = append(m.calls, c)
+	m.tr("begin %v/%d n=%d", c.ep.of.tp, first.rec.Offset, len(c.items))
 	return c
 }
 

@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -19,6 +20,8 @@ type machine struct {
 	owner  *modelOwner
 	commit *modelCommit   // sent and not answered
 	drains []*modelRevoke // under way
+	paused func(topicPartition) bool
+	follow func() // takes notice of what has happened by itself
 }
 
 type modelCommit struct {
@@ -33,9 +36,12 @@ type modelRevoke struct {
 }
 
 const (
-	hop       = 50 * time.Millisecond // all times are multiples of it
-	softDrain = time.Second
-	hardDrain = 1200 * time.Millisecond
+	// All times are multiples of hop, apart from deadlines, so that no two things
+	// happen at once of which the order would matter.
+	hop       = 50 * time.Millisecond
+	odd       = 7 * time.Millisecond
+	softDrain = 20*hop + odd
+	hardDrain = 24*hop + odd
 )
 
 // drawModelConfig draws what matters to the core, with small bounds.
@@ -59,6 +65,12 @@ func newMachine(cfg Config, partitions int) *machine {
 	x := &machine{model: newModel(cfg, partitions)}
 	x.owner = &modelOwner{m: x.model, paused: make(map[topicPartition]bool)}
 	x.cfg.Hooks.OnPoison = x.owner.skipped
+	x.follow = func() {}
+	x.paused = func(tp topicPartition) bool {
+		x.owner.mu.Lock()
+		defer x.owner.mu.Unlock()
+		return x.owner.paused[tp]
+	}
 	x.start()
 	return x
 }
@@ -77,9 +89,7 @@ func (x *machine) start() {
 // begin starts an epoch of a partition, as a session does.
 func (x *machine) assign(p *modelPart, from int64) *modelEpoch {
 	x.mu.Lock()
-	ep := &modelEpoch{of: p, from: from, lanes: make(map[string]*modelLane)}
-	ep.at, _ = slices.BinarySearchFunc(p.log, from, func(r modelRecord, offset int64) int { return int(r.offset - offset) })
-	ep.part = newPartition(p.tp, "m", &x.cfg, x.owner, x.e.pool, &x.e.attempts)
+	ep := newModelEpoch(p, from, newPartition(p.tp, "m", &x.cfg, x.owner, x.e.pool, &x.e.attempts))
 	p.epochs = append(p.epochs, ep)
 	x.mu.Unlock()
 	if earlier := x.e.succeed(p.tp, ep.part.idle); earlier != nil {
@@ -94,8 +104,13 @@ func (x *machine) takeOver(p *modelPart) {
 	if x.cfg.TransactionalID != "" {
 		return
 	}
-	ep.part.startsAt(p.committed, Unknown)
 	ep.part.learn(p.note)
+	ep.part.startsAt(p.committed, Unknown)
+	x.learn(p, ep)
+}
+
+// learn takes what the last owner has noted.
+func (x *machine) learn(p *modelPart, ep *modelEpoch) {
 	known, err := parseAttempts(p.note)
 	if err != nil {
 		x.fail("the note %q cannot be read", p.note)
@@ -106,6 +121,7 @@ func (x *machine) takeOver(p *modelPart) {
 	for offset, tr := range known {
 		p.memory[offset] = max(p.memory[offset], tr.attempts)
 	}
+	maps.DeleteFunc(p.memory, func(offset int64, _ int) bool { return offset < p.committed })
 }
 
 // hopOn lets time pass in small steps, and the model follow.
@@ -129,6 +145,7 @@ func (x *machine) hopOn(t *rapid.T, d time.Duration) {
 // check compares the partitions to the model; everything must have come to rest.
 func (x *machine) check(t *rapid.T) {
 	synctest.Wait()
+	x.follow()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.owner.mu.Lock()
@@ -145,9 +162,7 @@ func (x *machine) check(t *rapid.T) {
 		for i, ep := range p.epochs {
 			x.checkEpoch(ep, p.epochs[:i])
 		}
-		x.owner.mu.Lock()
-		paused := x.owner.paused[p.tp]
-		x.owner.mu.Unlock()
+		paused := x.paused(p.tp)
 		if want := p.owned() != nil && p.owned().paused; paused != want {
 			x.fail("%v: paused %v, want %v", p.tp, paused, want)
 		}
@@ -181,6 +196,8 @@ func (x *machine) checkEpoch(ep *modelEpoch, earlier []*modelEpoch) {
 	p := ep.part
 	next, passed := ep.watermark()
 	switch {
+	case ep.state != fenced && !ep.cancelled && p.ctx.Err() != nil:
+		x.fail("a drain was cut off %v too early", time.Until(ep.softAt))
 	case p.state != ep.state:
 		x.fail("state %d, want %d", p.state, ep.state)
 	case p.running != n || p.stuck != stuck:

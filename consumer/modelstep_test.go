@@ -59,6 +59,7 @@ func (m *model) settle(c *modelCall, p plan) {
 	if !ep.cancelled && !asked && p.of[0] == toldUntried {
 		p.of[0] = toldFailed
 	}
+	m.tr("settle %v/%d %v", ep.of.tp, c.items[0].rec.Offset, p.err)
 	failures, after := 0, p.after
 	var done []*modelItem
 	c.alone = make(map[*modelItem]bool)
@@ -246,6 +247,7 @@ func (m *model) fence(ep *modelEpoch) {
 	if ep.state == fenced {
 		return
 	}
+	m.tr("fence %v", ep.of.tp)
 	if m.cfg.TransactionalID == "" {
 		maps.DeleteFunc(ep.of.memory, func(offset int64, _ int) bool { return offset <= ep.newest() })
 		for _, it := range ep.items {
@@ -275,6 +277,7 @@ func (m *model) fenceAll() {
 
 func (m *model) drain(ep *modelEpoch) {
 	if ep.state == active {
+		m.tr("drain %v", ep.of.tp)
 		ep.state = draining
 		m.checkDrained(ep)
 	}
@@ -286,12 +289,11 @@ func (m *model) cutOff() {
 	now := time.Now()
 	for _, p := range m.parts {
 		ep := p.owned()
-		if ep == nil || ep.state != draining || ep.cancelled {
+		if ep == nil || ep.state != draining || ep.cancelled || ep.part.ended() {
 			continue
 		}
 		switch cancelled := ep.part.ctx.Err() != nil; {
-		case cancelled && now.Before(ep.softAt):
-			m.fail("a drain was cut off %v too early", ep.softAt.Sub(now))
+		case cancelled && now.Before(ep.softAt): // it is being fenced; see checkEpoch
 		case cancelled:
 			m.cancel(ep)
 		case now.After(ep.softAt) && !ep.drained:

@@ -50,13 +50,13 @@ func (s *session) onAssigned(_ context.Context, cl *kgo.Client, added map[string
 // assign starts an epoch. If an older one of the same partition is still there,
 // the client starts over at what is committed, so the older one ends here.
 func (s *session) assign(tp topicPartition, member string) *partition {
-	p := newPartition(tp, member, s.e.cfg, s, s.e.pool, &s.e.attempts)
 	s.mu.Lock()
 	old := s.parts[tp]
 	s.mu.Unlock()
 	if old != nil {
-		old.fence(errLost)
+		old.fence(errLost) // first, since the new one counts on from its attempts
 	}
+	p := newPartition(tp, member, s.e.cfg, s, s.e.pool, &s.e.attempts)
 	// Before anybody can fence it: a fenced epoch that is not gated is idle, and the
 	// one after it would start beside the handler call that this one waits for.
 	if earlier := s.e.succeed(tp, p.idle); earlier != nil {

@@ -238,6 +238,11 @@ func (s *session) deliver(f kgo.FetchTopicPartition) {
 		return
 	}
 	if err := p.deliver(f.Records); err != nil {
+		if first := f.Records[0].Offset; p.openBelow(first) {
+			// Who only went on from here would leave those out.
+			s.rejoin(fmt.Errorf("consumer: the position of %s/%d went back to %d, and records before it are not done: %w", tp.topic, tp.partition, first, err))
+			return
+		}
 		s.e.log.Warn("the position went back", "topic", tp.topic, "partition", tp.partition, "offset", f.Records[0].Offset)
 		p = s.replace(p, err)
 		if err := p.deliver(f.Records); err != nil {
@@ -295,6 +300,16 @@ func (s *session) stop(err error) { s.endStop(err) }
 func (s *session) abort(err error) {
 	s.endAll(err)
 	s.fenceAll(err)
+}
+
+// halt ends Run, gracefully unless it is by [Fatal].
+func (s *session) halt(err error) {
+	var f *fatal
+	if errors.As(err, &f) {
+		s.abort(f.err)
+		return
+	}
+	s.stop(err)
 }
 
 // rejoin ends the session at once, and another one takes its place.

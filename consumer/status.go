@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 )
@@ -197,10 +198,13 @@ func (p *partition) startsAt(broker, store int64) {
 		return
 	}
 	p.place.begin, p.place.committed = broker, broker
+	if store != Unknown {
+		p.place.begin, p.place.committed = store, store
+	}
+	maps.DeleteFunc(p.known, func(offset int64, _ trial) bool { return offset < p.place.begin }) // others have brought them to an end
 	if store == Unknown {
 		return
 	}
-	p.place.begin, p.place.committed = store, store
 	if store > broker {
 		// What the store has is done. Kafka's own offset is behind it after a crash
 		// between the two, and would stay so until the next record comes.

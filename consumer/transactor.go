@@ -96,7 +96,10 @@ func (t *transactor) run(quit context.Context, f kgo.Fetches) {
 	}
 	f.EachPartition(func(p kgo.FetchTopicPartition) {
 		if len(p.Records) > 0 {
-			x.first[topicPartition{p.Topic, p.Partition}] = p.Records[0].Offset
+			tp, first := topicPartition{p.Topic, p.Partition}, p.Records[0].Offset
+			if at, ok := x.first[tp]; !ok || first < at { // it can come from two brokers, when its leader has moved
+				x.first[tp] = first
+			}
 			for _, r := range p.Records {
 				if !r.Attrs.IsControl() { // what has ended others' transactions is done already
 					x.left++

@@ -116,13 +116,17 @@ func (e *engine) halting() (context.Context, context.CancelCauseFunc) {
 	return ctx, cancel
 }
 
-// stopRun ends Run gracefully, with err, whatever session is at work.
+// stopRun ends Run with err, whatever session is at work: gracefully, unless it is by
+// [Fatal].
 func (e *engine) stopRun(err error) {
 	e.mu.Lock()
-	halt := e.halt
+	halt, s := e.halt, e.session
 	e.mu.Unlock()
 	if halt != nil {
-		halt(err)
+		halt(err) // for the time between two sessions
+	}
+	if s != nil {
+		s.halt(err)
 	}
 }
 

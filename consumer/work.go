@@ -35,6 +35,7 @@ func (e *engine) work(l *lane) {
 		switch {
 		case v.fatal != nil:
 			l.part.owner.abort(v.fatal)
+			e.stopRun(&fatal{v.fatal}) // the session of today need not be the one that the batch is of
 		case v.fenced != nil:
 			l.part.overtaken(v.fenced)
 		}

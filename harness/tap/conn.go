@@ -40,12 +40,7 @@ func (c *conn) serve(to target) {
 	addr := c.m.tap.brokers.address(to)
 	broker, err := c.m.tap.dial(c.m.ctx, addr)
 	if err != nil {
-		// The client sees a broker that is down, which is the truth: a reset is as near to a
-		// refused connection as one gets after it was accepted. At an orderly end some clients
-		// believe that the broker wants TLS, and give up.
-		if tcp, ok := c.client.(*net.TCPConn); ok {
-			_ = tcp.SetLinger(0)
-		}
+		c.refuse()
 		return
 	}
 	if !c.attach(broker) {
@@ -56,6 +51,16 @@ func (c *conn) serve(to target) {
 	wg.Go(func() { c.responses(newFrames(broker)) })
 	c.requests(broker)
 	wg.Wait()
+}
+
+// refuse makes the end of the connection a reset. The client sees a broker that is
+// down, which is the truth: a reset is as near to a refused connection as one gets after
+// it was accepted. At an orderly end some clients believe that the broker wants TLS, and
+// give up.
+func (c *conn) refuse() {
+	if tcp, ok := c.client.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
 }
 
 func (c *conn) attach(broker net.Conn) bool {

@@ -293,13 +293,33 @@ func TestOpen(t *testing.T) {
 }
 
 // TestBrokerDown: a broker that cannot be reached looks like one that is down: the
-// connection is reset, not ended in good order.
+// connection is reset, not ended in good order. So does one for which somebody else
+// accepts, and ends what he has accepted.
 func TestBrokerDown(t *testing.T) {
+	for name, accepts := range map[string]bool{"refused": false, "accepted and ended": true} {
+		t.Run(name, func(t *testing.T) { brokerDown(t, accepts) })
+	}
+}
+
+func brokerDown(t *testing.T, accepts bool) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = ln.Close()
+	if accepts {
+		defer func() { _ = ln.Close() }()
+		go func() {
+			for {
+				c, err := ln.Accept()
+				if err != nil {
+					return
+				}
+				_ = c.Close()
+			}
+		}()
+	} else {
+		_ = ln.Close()
+	}
 	f := newFixture(t)
 	tap := New(Config{Log: history.NewMemory(history.Header{}), Seeds: []string{ln.Addr().String()}})
 	defer tap.Close()

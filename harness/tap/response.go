@@ -61,9 +61,12 @@ func (p *pending) take(correlation int32) *exchange {
 // notice, and what it says about commits is still true.
 func (c *conn) responses(from *frames) {
 	defer c.close()
-	for {
+	for first := true; ; first = false {
 		size, err := from.next(minResponse, math.MaxInt32)
 		if err != nil {
+			if first { // who accepts for a container takes connections for a broker that is down, and ends them
+				c.refuse()
+			}
 			return
 		}
 		b, err := from.head(minResponse)
