@@ -131,6 +131,7 @@ func newModelEpoch(p *modelPart, from int64, part *partition) *modelEpoch {
 	return ep
 }
 
+// tr notes what happens, for the message of a failure.
 func (m *model) tr(format string, args ...any) {
 	m.trace = append(m.trace, fmt.Sprintf("%v ", time.Since(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)))+fmt.Sprintf(format, args...))
 }

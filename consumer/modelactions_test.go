@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"testing/synctest"
 	"time"
 
 	"pgregory.net/rapid"
@@ -52,6 +53,9 @@ func (x *machine) drawEpoch(t *rapid.T, states ...partState) *modelEpoch {
 
 // drawCall draws one of the handler calls that run.
 func (x *machine) drawCall(t *rapid.T) *modelCall {
+	synctest.Wait() // an action that was skipped is not followed by a check
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	var calls []*modelCall
 	for _, c := range x.calls {
 		if c.poison == nil {
