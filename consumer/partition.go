@@ -163,26 +163,23 @@ func (p *partition) deliver(recs []*kgo.Record) error {
 // enqueue puts records in their lanes, and returns the lanes that had none.
 func (p *partition) enqueue(recs []*kgo.Record) (touched []*lane) {
 	now := time.Now()
-	came := now.UnixNano()
 	entries := make([]entry, len(recs)) // one allocation for all
-	p.track.reserve(len(recs))
 	if p.cfg.Order != OrderKey {
 		p.main.items.room(len(recs))
 	}
 	for i, r := range recs {
 		e := &entries[i]
-		e.rec, e.came = r, came
+		e.rec = r
 		if r.Attrs.IsControl() {
 			// The end of a transaction. Passing it lets the commit, and so the lag,
 			// reach the end of the log.
-			p.track.pass(e)
+			e.done = true
 			continue
 		}
 		p.pending++
 		if p.known != nil {
 			p.recall(e)
 		}
-		p.track.add(e)
 		l := p.laneOf(r)
 		switch l.items.len() {
 		case 0:
@@ -193,6 +190,7 @@ func (p *partition) enqueue(recs []*kgo.Record) (touched []*lane) {
 		}
 		l.items.push(e)
 	}
+	p.track.deliver(delivery{entries, now.UnixNano()})
 	return touched
 }
 
@@ -383,13 +381,12 @@ func (p *partition) acked(t *task, done []*entry) {
 	if p.state == fenced {
 		return
 	}
-	moved := false
 	for _, e := range done {
 		if e.attempts() > 0 {
 			p.failures--
 		}
-		moved = p.track.done(e) || moved
 	}
+	moved := p.track.done(done...)
 	p.pending -= len(done)
 	p.owner.settled(len(done))
 	if t.lane.single > 0 {

@@ -41,6 +41,7 @@ type held struct {
 	tp       topicPartition
 	delivery int // how often the broker has delivered it, this time included
 	lock     time.Duration
+	came     int64 // when it was fetched, in nanoseconds since 1970
 
 	state    holdState
 	status   kgo.AckStatus // how it ends

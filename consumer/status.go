@@ -172,8 +172,8 @@ func (p *partition) status(now time.Time) (PartitionStatus, bool) {
 	if s.Committed != Unknown && s.End != Unknown {
 		s.Lag = max(0, s.End-s.Committed)
 	}
-	if e := p.track.first(); e != nil {
-		s.OldestInFlight, s.OldestRecord = time.Duration(now.UnixNano()-e.came), e.rec.Timestamp
+	if e, came := p.track.first(); e != nil {
+		s.OldestInFlight, s.OldestRecord = time.Duration(now.UnixNano()-came), e.rec.Timestamp
 	}
 	return s, true
 }

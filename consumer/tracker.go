@@ -11,8 +11,14 @@ type entry struct {
 	rec   *kgo.Record
 	trial *trial // nil while no attempt has failed: there is one entry for every record
 	done  bool
-	alone bool  // without an order: to be tried again on its own
-	came  int64 // when it was delivered, in nanoseconds since 1970
+	alone bool // without an order: to be tried again on its own
+}
+
+// delivery is the records that came at once. Its entries stay where they are: lanes and
+// batches point to them.
+type delivery struct {
+	entries []entry
+	came    int64 // when, in nanoseconds since 1970
 }
 
 // attempts is how many have failed.
@@ -61,9 +67,8 @@ func (t *trial) count(err error) {
 //
 // Its zero value is ready. It is not safe for concurrent use.
 type tracker struct {
-	ring  []*entry // delivered in offset order; a power of two long
-	head  int      // index of the oldest entry not passed by the watermark
-	count int
+	open []delivery // in offset order; those that the watermark has not passed
+	head int        // index, in the first of them, of the oldest entry not passed
 
 	next   int64 // the watermark: the offset to commit, if passed is true
 	epoch  int32 // leader epoch of the record before it (KIP-320)
@@ -73,85 +78,78 @@ type tracker struct {
 	high   int64 // highest done offset + 1; 0 if none
 }
 
-// add takes a delivered record. It must be newer than those before it.
-func (t *tracker) add(e *entry) {
-	t.reserve(1)
-	t.ring[(t.head+t.count)&(len(t.ring)-1)] = e
-	t.count++
-	t.last, t.any = e.rec.Offset, true
-}
-
-// reserve makes room for n more.
-func (t *tracker) reserve(n int) {
-	if t.count+n > len(t.ring) {
-		t.grow(t.count + n)
-	}
-}
-
-func (t *tracker) grow(least int) {
-	size := max(16, len(t.ring))
-	for size < least {
-		size *= 2
-	}
-	ring := make([]*entry, size)
-	for i := range t.count {
-		ring[i] = t.ring[(t.head+i)&(len(t.ring)-1)]
-	}
-	t.ring, t.head = ring, 0
+// deliver takes records, newer than those before them. One that no handler sees, a
+// control record, is done from the start.
+func (t *tracker) deliver(d delivery) {
+	t.open = append(t.open, d)
+	t.last, t.any = d.entries[len(d.entries)-1].rec.Offset, true
+	t.advance()
 }
 
 // newer tells whether offset has not been delivered yet.
 func (t *tracker) newer(offset int64) bool { return !t.any || offset > t.last }
 
-// done marks a record and moves the watermark over all that are done. It tells
-// whether the watermark has moved.
-func (t *tracker) done(e *entry) bool {
-	e.done = true
-	t.high = max(t.high, e.rec.Offset+1)
-	return t.advance()
-}
-
-// pass takes a delivered record that no handler sees, a control record: it is
-// done from the start. It tells whether the watermark has moved.
-func (t *tracker) pass(e *entry) bool {
-	e.done = true
-	t.add(e)
+// done marks records, in offset order, and moves the watermark over all that are done.
+// It tells whether the watermark has moved. Here and in advance only the last record is
+// looked at: by now the others are no longer in the processor's cache.
+func (t *tracker) done(es ...*entry) bool {
+	if len(es) == 0 {
+		return false
+	}
+	for _, e := range es {
+		e.done = true
+	}
+	t.high = max(t.high, es[len(es)-1].rec.Offset+1)
 	return t.advance()
 }
 
 func (t *tracker) advance() bool {
-	moved := false
-	for t.count > 0 && t.ring[t.head].done {
-		r := t.ring[t.head].rec
-		t.ring[t.head] = nil
-		t.head = (t.head + 1) & (len(t.ring) - 1)
-		t.count--
-		t.next, t.epoch, t.passed, moved = r.Offset+1, r.LeaderEpoch, true, true
+	var last *entry
+	for len(t.open) > 0 {
+		entries := t.open[0].entries
+		for t.head < len(entries) && entries[t.head].done {
+			last = &entries[t.head]
+			t.head++
+		}
+		if t.head < len(entries) {
+			break
+		}
+		t.open[0] = delivery{}
+		t.open, t.head = t.open[1:], 0
 	}
-	return moved
+	if last == nil {
+		return false
+	}
+	t.next, t.epoch, t.passed = last.rec.Offset+1, last.rec.LeaderEpoch, true
+	return true
 }
 
-// first is the oldest record that is not done; nil if there is none.
-func (t *tracker) first() *entry {
-	if t.count == 0 {
-		return nil
+// first is the oldest record that is not done, and when it came; nil if there is none.
+func (t *tracker) first() (e *entry, came int64) {
+	if len(t.open) == 0 {
+		return nil, 0
 	}
-	return t.ring[t.head]
+	return &t.open[0].entries[t.head], t.open[0].came
 }
 
 // oldest is the offset of the oldest record that is not done.
 func (t *tracker) oldest() (offset int64, ok bool) {
-	if t.count == 0 {
+	e, _ := t.first()
+	if e == nil {
 		return 0, false
 	}
-	return t.ring[t.head].rec.Offset, true
+	return e.rec.Offset, true
 }
 
 // pending calls fn for every delivered record that is not done, oldest first.
 func (t *tracker) pending(fn func(*entry)) {
-	for i := range t.count {
-		if e := t.ring[(t.head+i)&(len(t.ring)-1)]; !e.done {
-			fn(e)
+	head := t.head
+	for _, d := range t.open {
+		for i := head; i < len(d.entries); i++ {
+			if e := &d.entries[i]; !e.done {
+				fn(e)
+			}
 		}
+		head = 0
 	}
 }

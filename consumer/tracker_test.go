@@ -19,13 +19,16 @@ func TestTrackerAgainstModel(t *testing.T) {
 		for range rapid.IntRange(1, 200).Draw(t, "steps") {
 			if len(open) == 0 || rapid.Bool().Draw(t, "deliver") {
 				next += rapid.Int64Range(0, 3).Draw(t, "gap") // control records, compaction
-				e := &entry{rec: &kgo.Record{Offset: next, LeaderEpoch: int32(next / 10)}}
 				if !tr.newer(next) {
 					t.Fatalf("offset %d is taken for old", next)
 				}
-				tr.add(e)
-				open, delivered = append(open, e), append(delivered, next)
-				next++
+				entries := make([]entry, rapid.IntRange(1, 5).Draw(t, "records"))
+				for i := range entries {
+					entries[i].rec = &kgo.Record{Offset: next, LeaderEpoch: int32(next / 10)}
+					open, delivered = append(open, &entries[i]), append(delivered, next)
+					next += 1 + rapid.Int64Range(0, 1).Draw(t, "hole")
+				}
+				tr.deliver(delivery{entries: entries})
 			} else {
 				i := rapid.IntRange(0, len(open)-1).Draw(t, "done")
 				high = max(high, open[i].rec.Offset+1)
@@ -131,10 +134,10 @@ func TestAttemptsSurviveALoss(t *testing.T) {
 	tp := topicPartition{"t", 0}
 	var tr tracker
 	for o := range int64(4) {
-		e := &entry{rec: &kgo.Record{Offset: o}, trial: &trial{attempts: int(o)}}
-		tr.add(e)
+		entries := []entry{{rec: &kgo.Record{Offset: o}, trial: &trial{attempts: int(o)}}}
+		tr.deliver(delivery{entries: entries})
 		if o == 3 {
-			tr.done(e)
+			tr.done(&entries[0])
 		}
 	}
 	log.save(tp, &tr, nil, false)
