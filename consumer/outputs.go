@@ -53,8 +53,11 @@ func (t *transactor) produce(p *partition, offset int64, outputs []*kgo.Record, 
 				return
 			}
 			err = fmt.Errorf("consumer: an output of %s/%d@%d was not produced to %s: %w", p.topic, p.partition, offset, r.Topic, err)
-			if !passing(err) {
+			switch {
+			case refusedFor(err):
 				p.blame(offset, err, careful)
+			case denied(err):
+				t.s.stop(err)
 			}
 			x.fail(err)
 		})
@@ -110,13 +113,18 @@ func (x *transaction) cause() error {
 	return x.err
 }
 
-// passing tells of errors that say nothing about the record that was produced.
-func passing(err error) bool {
-	var ke *kerr.Error
-	if errors.As(err, &ke) {
-		return ke.Retriable || errors.Is(err, kerr.InvalidProducerEpoch) || errors.Is(err, kerr.ProducerFenced) || errors.Is(err, kerr.TransactionAbortable)
+// refusedFor tells of refusals that are for what was produced, and not for who
+// produces it or for the state that the brokers are in: an outage, or a right that is
+// missing, must not make poison of healthy records.
+func refusedFor(err error) bool {
+	for _, code := range []error{
+		kerr.MessageTooLarge, kerr.RecordListTooLarge, kerr.InvalidRecord, kerr.InvalidTimestamp, kerr.InvalidTopicException, kerr.UnsupportedForMessageFormat,
+	} {
+		if errors.Is(err, code) {
+			return true
+		}
 	}
-	return !errors.Is(err, kgo.ErrMaxBuffered)
+	return false
 }
 
 // ended tells whether the epoch can produce no more.

@@ -9,6 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -367,5 +370,48 @@ func TestTransactionThroughWrappers(t *testing.T) {
 	}
 	if consumer.Outputs(t.Context()) != nil {
 		t.Error("there is an outbox without a call")
+	}
+}
+
+// What is refused for another reason than the record, such as a right that is missing,
+// is no attempt at it: nothing becomes poison, and what only an operator can put right
+// ends Run.
+func TestTransactionNotTheRecord(t *testing.T) {
+	for name, c := range map[string]struct {
+		err   *kerr.Error
+		count int
+		ends  bool
+	}{
+		"no right":       {kerr.TopicAuthorizationFailed, 1000, true},
+		"broken for now": {kerr.UnknownServerError, 7, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := startKafka(t)
+			k.createTopic(outputs, 3)
+			k.produce(0, 60)
+			cfg := k.config()
+			cfg.Poison.Policy, cfg.Retry.Attempts = consumer.PoisonDeadLetter, 2
+			k.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: outputs, Err: c.err, Count: c.count})
+			r := k.startTx(cfg, "tx-1", bill(newEffects(), 0))
+			if c.ends {
+				if err := r.end(); !errors.Is(err, c.err) {
+					t.Errorf("Run: %v", err)
+				}
+				if k.committed() != 0 {
+					t.Errorf("committed %d", k.committed())
+				}
+			} else {
+				k.until("every commit", func() bool { return k.committed() == 60 })
+				r.finish()
+				once(t, k.visible(outputs, 60), 60)
+			}
+			end, err := kadm.NewClient(k.client).ListEndOffsets(t.Context(), letters)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if o, _ := end.Lookup(letters, 0); o.Offset != 0 {
+				t.Errorf("the dead letters end at %d", o.Offset)
+			}
+		})
 	}
 }
