@@ -57,6 +57,7 @@ type modelEpoch struct {
 	state     partState
 	cancelled bool
 	softAt    time.Time // when a drain cancels what still runs
+	atRest    bool      // all that its fence has led to is over
 	drained   bool
 	drainedAt time.Time
 	from      int64 // what it began with: the committed offset
@@ -131,8 +132,8 @@ func newModelEpoch(p *modelPart, from int64, part *partition) *modelEpoch {
 	return ep
 }
 
-// tr notes what happens, for the message of a failure.
-func (m *model) tr(format string, args ...any) {
+// tell notes what happens, for the message of a failure.
+func (m *model) tell(format string, args ...any) {
 	m.trace = append(m.trace, fmt.Sprintf("%v ", time.Since(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)))+fmt.Sprintf(format, args...))
 }
 
@@ -343,7 +344,7 @@ func (m *model) begin(ctx context.Context, b Batch) *modelCall {
 	lane.touched = now
 	lane.busy = append(lane.busy, c)
 	m.calls = append(m.calls, c)
-	m.tr("begin %v/%d n=%d", c.ep.of.tp, first.rec.Offset, len(c.items))
+	m.tell("begin %v/%d n=%d", c.ep.of.tp, first.rec.Offset, len(c.items))
 	return c
 }
 
@@ -353,6 +354,8 @@ func (m *model) judgeStart(c *modelCall, now time.Time) {
 	at := fmt.Sprintf("%s/%d@%d", ep.of.tp.topic, ep.of.tp.partition, first.rec.Offset)
 	waiting := lane.waiting()
 	switch {
+	case ep.state == fenced && !ep.atRest: // it began just before
+		return
 	case ep.state == fenced:
 		m.fail("%s is handled after its epoch was fenced", at)
 	case ep.of.epoch() != ep:
@@ -375,7 +378,7 @@ func (m *model) judgeStart(c *modelCall, now time.Time) {
 		m.fail("%s to %d is begun in a drain, though nothing above is done", at, last.rec.Offset)
 	case !m.inSpan(last):
 		m.fail("%d is handled, with %d not done", last.rec.Offset, ep.oldest().rec.Offset)
-	case ep.state == active && len(waiting) < m.cfg.BatchSize && !first.handed && first.attempts == 0 && now.Sub(first.came) < m.cfg.BatchWait:
+	case ep.state == active && lane.ordered && len(waiting) < m.cfg.BatchSize && !first.handed && first.attempts == 0 && now.Sub(first.came) < m.cfg.BatchWait:
 		m.fail("%s does not wait for more: %v", at, now.Sub(first.came))
 	}
 	for i, it := range c.items {

@@ -55,8 +55,11 @@ func (o *modelOwner) stop(err error) {
 	defer o.m.mu.Unlock()
 	var poison *PoisonError
 	if errors.As(err, &poison) {
-		if c := o.m.buries(topicPartition{poison.Topic, poison.Partition}, poison.Offset); c != nil {
+		c, late := o.m.buries(topicPartition{poison.Topic, poison.Partition}, poison.Offset)
+		if c != nil || late {
 			o.m.stops++
+		}
+		if c != nil {
 			o.m.finish(c, true)
 		}
 	}
@@ -88,7 +91,7 @@ func (o *modelOwner) skipped(r *kgo.Record, _ int, _ error, policy PoisonPolicy)
 	}
 	o.m.mu.Lock()
 	defer o.m.mu.Unlock()
-	if c := o.m.buries(topicPartition{r.Topic, r.Partition}, r.Offset); c != nil {
+	if c, _ := o.m.buries(topicPartition{r.Topic, r.Partition}, r.Offset); c != nil {
 		o.m.bury(c)
 	}
 }
@@ -97,11 +100,16 @@ func (o *modelOwner) letter(ctx context.Context, r *kgo.Record) error {
 	at := topicPartition{header(r, HeaderTopic), int32(number(header(r, HeaderPartition)))}
 	offset := number(header(r, HeaderOffset))
 	o.m.mu.Lock()
-	c := o.m.buries(at, offset)
+	c, late := o.m.buries(at, offset)
 	for _, other := range o.m.calls {
 		if other.ep.of.tp == at && len(other.poison) > 0 && other.poison[0].rec.Offset == offset {
 			c = other
 		}
+	}
+	if late {
+		o.m.mu.Unlock()
+		<-ctx.Done()
+		return context.Cause(ctx)
 	}
 	if c == nil {
 		o.m.fail("a dead letter of %v@%d, which is no poison", at, offset)

@@ -59,7 +59,7 @@ func (m *model) settle(c *modelCall, p plan) {
 	if !ep.cancelled && !asked && p.of[0] == toldUntried {
 		p.of[0] = toldFailed
 	}
-	m.tr("settle %v/%d %v", ep.of.tp, c.items[0].rec.Offset, p.err)
+	m.tell("settle %v/%d %v", ep.of.tp, c.items[0].rec.Offset, p.err)
 	failures, after := 0, p.after
 	var done []*modelItem
 	c.alone = make(map[*modelItem]bool)
@@ -247,7 +247,7 @@ func (m *model) fence(ep *modelEpoch) {
 	if ep.state == fenced {
 		return
 	}
-	m.tr("fence %v", ep.of.tp)
+	m.tell("fence %v", ep.of.tp)
 	if m.cfg.TransactionalID == "" {
 		maps.DeleteFunc(ep.of.memory, func(offset int64, _ int) bool { return offset <= ep.newest() })
 		for _, it := range ep.items {
@@ -277,7 +277,7 @@ func (m *model) fenceAll() {
 
 func (m *model) drain(ep *modelEpoch) {
 	if ep.state == active {
-		m.tr("drain %v", ep.of.tp)
+		m.tell("drain %v", ep.of.tp)
 		ep.state = draining
 		m.checkDrained(ep)
 	}
@@ -355,27 +355,39 @@ func (m *model) answered(ep *modelEpoch, offset int64, note string, ok bool) {
 }
 
 // buries takes notice that a record is being put aside whose attempts were used up
-// before it came: no handler call leads to it.
-func (m *model) buries(tp topicPartition, offset int64) *modelCall {
+// before it came: no handler call leads to it. It is late if the epoch is just being
+// fenced.
+func (m *model) buries(tp topicPartition, offset int64) (c *modelCall, late bool) {
 	m.cutOff()
 	for _, p := range m.parts {
-		ep := p.owned()
-		if p.tp != tp || ep == nil {
+		if p.tp != tp {
 			continue
 		}
-		for _, it := range ep.items {
-			if it.rec.Offset != offset || it.done || it.call != nil || it.lane.blocked {
+		for _, ep := range p.epochs {
+			it := ep.item(offset)
+			if ep.atRest || it == nil || it.done || it.call != nil || it.lane.blocked || it.attempts < m.cfg.Retry.Attempts {
+				continue
+			}
+			if ep.state == fenced {
+				late = true
 				continue
 			}
 			c := &modelCall{ep: ep, lane: it.lane, items: []*modelItem{it}, began: time.Now(), inDrain: ep.state == draining, poison: []*modelItem{it}}
 			m.judgeStart(c, c.began)
-			if it.attempts < m.cfg.Retry.Attempts {
-				m.fail("%d is put aside after %d attempts", offset, it.attempts)
-			}
 			it.call, it.handed = c, true
+			it.lane.touched = c.began
 			it.lane.busy = append(it.lane.busy, c)
 			m.calls = append(m.calls, c)
-			return c
+			return c, false
+		}
+	}
+	return nil, late
+}
+
+func (ep *modelEpoch) item(offset int64) *modelItem {
+	for _, it := range ep.items {
+		if it.rec.Offset == offset && it.lane != nil {
+			return it
 		}
 	}
 	return nil
