@@ -31,7 +31,9 @@ func (r *replay) group(pos int32, e *history.Event) {
 	case history.Revoked, history.Lost:
 		if r.mine(e.Topic) {
 			if s := r.seat(li, r.part(e.Partition)); s.standing == owner {
-				r.lose(s, pos, e.Kind == history.Revoked)
+				// One that was told that its generation is over, by the answer to a join or a
+				// sync say, has lost what it does not list any more. It could not commit.
+				r.lose(s, pos, e.Kind == history.Revoked && l.told <= l.joined)
 			}
 		}
 	}

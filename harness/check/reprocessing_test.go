@@ -227,6 +227,19 @@ func reprocessingHeld() []story {
 			b.commit("m1", 1, 2)
 			b.close("m1", "m2")
 		}},
+		{name: "held-told-before-it-gave-up", only: true, want: "2 by the rebalance of m1", tell: func(b *book) {
+			b.h.Promises.Drain = true
+			b.join("m1", 0)
+			b.join("m2")
+			b.produce(0, 0, 2)
+			b.do("m1", 0, 0, 2)
+			b.life(history.Told, "m1")        // the answer to its sync
+			b.group(history.Revoked, "m1", 0) // it joins anew without it
+			b.group(history.Assigned, "m2", 0)
+			b.do("m2", 0, 0, 2)
+			b.commit("m2", 0, 2)
+			b.close("m1", "m2")
+		}},
 		{name: "held-aborted-twice-within-a-second", only: true, want: "2 by an aborted transaction of m1", tell: func(b *book) {
 			b.h.Promises.MaxReprocessed = 2 // by one cause: these are two
 			b.join("m1", 0)
