@@ -42,7 +42,7 @@ func (b *modelBroker) dial(context.Context, string, string) (net.Conn, error) {
 	replies := make(chan reply, 100)
 	go func() {
 		defer close(replies)
-		for b.read(server, replies) == nil { //nolint:revive // it only reads
+		for b.read(server, replies) == nil {
 		}
 	}()
 	go func() {
