@@ -152,6 +152,9 @@ func (c *committer) send(ctx context.Context, offsets map[string]map[int32]kgo.E
 	})
 	defer held.Stop()
 	check := func(req *kmsg.OffsetCommitRequest) error {
+		if c.s.aborted.Err() != nil {
+			return errOutdated // all is about to be fenced
+		}
 		for _, s := range snaps {
 			if !s.part.current(req.MemberID) {
 				return errOutdated

@@ -25,6 +25,7 @@ type model struct {
 	items   map[*kgo.Record]*modelItem
 	stops   int  // why the consumer had to stop
 	aborts  int  // and why at once
+	fatal   bool // a handler has said so
 	watches bool // handlers look at Stopping
 	over    chan struct{}
 	trace   []string

@@ -23,7 +23,9 @@ type sessionMachine struct {
 	ended  chan error
 	moving *modelMove // the rebalance callback that runs
 	ending []*modelEpoch
-	fatal  bool
+	// unsaved: something that is done was not committed when the process ended.
+	unsaved bool
+	fatal   bool
 }
 
 // modelMove is a revoke.
@@ -123,6 +125,8 @@ func (x *sessionMachine) takeNotice() {
 			if open := slices.ContainsFunc(x.ending, func(ep *modelEpoch) bool { return !ep.drained }); open && time.Now().Before(ep.softAt) {
 				x.fail("%v: its drain was not waited for", ep.of.tp)
 			}
+			next, passed := ep.watermark()
+			x.unsaved = x.unsaved || passed && ep.of.committed != next
 			x.fence(ep)
 		}
 	}
@@ -326,6 +330,7 @@ func (x *sessionMachine) close(t *rapid.T, hops int) (err error) {
 		}
 	}
 	x.drainAll(x.ending, x.cfg.ShutdownTimeout*7/10)
+	fatal := x.fatal
 	x.stop()
 	for waited := 0; ; waited++ {
 		x.check(t)
@@ -345,7 +350,13 @@ func (x *sessionMachine) close(t *rapid.T, hops int) (err error) {
 	if err = <-x.ended; err != nil && !errors.Is(err, ErrShutdownTimeout) && !errors.Is(err, errModel) {
 		t.Fatalf("Run: %v", err)
 	}
-	x.ending = nil
+	if fatal && !errors.Is(err, errModel) {
+		t.Fatalf("a handler said Fatal, and Run: %v", err)
+	}
+	if err == nil && x.unsaved {
+		t.Fatal("Run says that all is well, and not all that is done was committed")
+	}
+	x.ending, x.unsaved = nil, false
 	for len(x.calls) > 0 { // with the process
 		c := x.calls[0]
 		x.endCall(c, plan{of: make([]told, len(c.items))})

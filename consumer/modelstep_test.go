@@ -41,6 +41,7 @@ func (m *model) wait(n int, after time.Duration) time.Duration {
 // settle takes the end of a handler call. It is told before the call ends.
 func (m *model) settle(c *modelCall, p plan) {
 	ep := c.ep
+	m.fatal = m.fatal || p.fatal
 	if ep.state == fenced {
 		m.drop(c)
 		if p.fatal {
