@@ -218,6 +218,12 @@ func (m *table) run(c cell, kafka harness.Provider, sc harness.Scenario) {
 		return
 	}
 	cfg := c.config(m.T, kafka, filepath.Join(m.dir, strings.NewReplacer(" ", "-", ",", "", ";", "").Replace(c.String())))
+	if m.Name() == "TestFailover" {
+		// While the coordinator is away nothing that is drained can be committed, and
+		// franz-go may give its group up by itself, which nobody on the wire sees. So
+		// repeats of what was not committed are the rebalance's; none may be lost.
+		cfg.Promises.Drain = false
+	}
 	r := harness.RunScenario(context.Background(), cfg, sc)
 	m.mu.Lock()
 	defer m.mu.Unlock()
