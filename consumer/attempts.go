@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,13 +33,8 @@ func formatAttempts(known map[int64]trial) string {
 	if len(known) == 0 {
 		return ""
 	}
-	offsets := make([]int64, 0, len(known))
-	for offset := range known {
-		offsets = append(offsets, offset)
-	}
-	slices.Sort(offsets)
 	note := []byte(attemptsFormat)
-	for _, offset := range offsets {
+	for _, offset := range slices.Sorted(maps.Keys(known)) {
 		next := strconv.AppendInt([]byte{' '}, offset, 10)
 		next = strconv.AppendInt(append(next, ':'), int64(known[offset].attempts), 10)
 		if len(note)+len(next) > maxMetadata {
@@ -140,10 +136,7 @@ func (s *session) learnAttempts(ctx context.Context, offsets map[string]map[int3
 		if _, asked := offsets[o.Topic][o.Partition]; !asked || o.Err != nil || o.Metadata == "" {
 			return
 		}
-		s.mu.Lock()
-		p := s.parts[topicPartition{o.Topic, o.Partition}]
-		s.mu.Unlock()
-		if p != nil {
+		if p := s.part(topicPartition{o.Topic, o.Partition}); p != nil {
 			p.learn(o.Metadata)
 		}
 	})

@@ -238,7 +238,7 @@ func (c Config) validate() validation {
 	v.need(c.Retry.Max >= c.Retry.Initial, "Retry.Max: %v is less than Retry.Initial, %v", c.Retry.Max, c.Retry.Initial)
 	v.need(c.DrainTimeout < c.RebalanceTimeout, "DrainTimeout: %v is not less than RebalanceTimeout, %v: the group would throw this member out while it drains", c.DrainTimeout, c.RebalanceTimeout)
 	v.need(c.StallTimeout == 0 || c.StallTimeout > c.HandlerTimeout, "StallTimeout: %v is not more than HandlerTimeout, %v", c.StallTimeout, c.HandlerTimeout)
-	if c.TransactionalID != "" {
+	if c.transactional() {
 		v.need(c.HandlerTimeout < c.TransactionTimeout*4/5, "HandlerTimeout: %v is not less than four fifths of TransactionTimeout, %v: the transaction would be aborted first", c.HandlerTimeout, c.TransactionTimeout)
 	}
 	if c.Protocol != ProtocolConsumer {
@@ -248,6 +248,8 @@ func (c Config) validate() validation {
 	}
 	return v
 }
+
+func (c *Config) transactional() bool { return c.TransactionalID != "" }
 
 func (p Poison) policy() PoisonPolicy {
 	switch {

@@ -57,7 +57,7 @@ func (p *partition) seal() {
 		close(p.stopping)
 	}
 	p.state = fenced
-	p.log.save(p.topicPartition, &p.track, p.known, p.cfg.TransactionalID != "")
+	p.log.save(p.topicPartition, &p.track, p.known, p.cfg.transactional())
 	p.setPaused(false)
 	p.eachLane(func(l *lane) {
 		if l.timer != nil {
@@ -169,7 +169,7 @@ type snapshot struct {
 func (p *partition) snapshot() (snapshot, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.state == fenced || p.cfg.TransactionalID != "" {
+	if p.state == fenced || p.cfg.transactional() {
 		return snapshot{}, false
 	}
 	s := snapshot{p, p.track.next, p.track.epoch, p.note()}

@@ -78,7 +78,7 @@ func (p *partition) judge(t *task, v verdict) ruling {
 // remember keeps the attempts at a record for the case that its transaction is
 // aborted after it was done.
 func (p *partition) remember(e *entry) {
-	if p.cfg.TransactionalID == "" {
+	if !p.cfg.transactional() {
 		return
 	}
 	if p.known == nil {

@@ -192,9 +192,7 @@ func (s *session) begin(ctx context.Context, offsets map[string]map[int32]kgo.Of
 		}
 	}
 	for tp, committed := range broker {
-		s.mu.Lock()
-		p := s.parts[tp]
-		s.mu.Unlock()
+		p := s.part(tp)
 		if p == nil {
 			continue
 		}

@@ -151,16 +151,14 @@ func (p *partition) deliver(recs []*kgo.Record) error {
 	for _, l := range touched {
 		p.ready(l)
 	}
-	if len(touched) == 0 || touched[0] != p.main {
-		p.ready(p.main) // Config.BatchWait: it may be full now
-	}
 	if full {
 		p.setPaused(true)
 	}
 	return nil
 }
 
-// enqueue puts records in their lanes, and returns the lanes that had none.
+// enqueue puts records in their lanes, and returns the lanes that may start now: they
+// had none, or have a full batch.
 func (p *partition) enqueue(recs []*kgo.Record) (touched []*lane) {
 	now := time.Now()
 	entries := make([]entry, len(recs)) // one allocation for all
@@ -194,13 +192,19 @@ func (p *partition) enqueue(recs []*kgo.Record) (touched []*lane) {
 	return touched
 }
 
-// recall takes what is known of attempts at a record before it was delivered.
+// recall takes what is known of attempts at a record before it was delivered. From
+// here on its entry knows; in a transaction, which may bring the record again, both do.
 func (p *partition) recall(e *entry) {
-	if tr, ok := p.known[e.rec.Offset]; ok {
-		e.trial = &tr
-		if tr.attempts > 0 {
-			p.failures++
-		}
+	tr, ok := p.known[e.rec.Offset]
+	if !ok {
+		return
+	}
+	e.trial = &tr
+	if tr.attempts > 0 {
+		p.failures++
+	}
+	if !p.cfg.transactional() {
+		delete(p.known, e.rec.Offset)
 	}
 }
 

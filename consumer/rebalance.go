@@ -50,10 +50,7 @@ func (s *session) onAssigned(_ context.Context, cl *kgo.Client, added map[string
 // assign starts an epoch. If an older one of the same partition is still there,
 // the client starts over at what is committed, so the older one ends here.
 func (s *session) assign(tp topicPartition, member string) *partition {
-	s.mu.Lock()
-	old := s.parts[tp]
-	s.mu.Unlock()
-	if old != nil {
+	if old := s.part(tp); old != nil {
 		old.fence(errLost) // first, since the new one counts on from its attempts
 	}
 	p := newPartition(tp, member, s.e.cfg, s, s.e.pool, &s.e.attempts)

@@ -223,9 +223,7 @@ func (s *session) poll(ctx context.Context) {
 
 func (s *session) deliver(f kgo.FetchTopicPartition) {
 	tp := topicPartition{f.Topic, f.Partition}
-	s.mu.Lock()
-	p := s.parts[tp]
-	s.mu.Unlock()
+	p := s.part(tp)
 	if p != nil {
 		p.raiseEnd(f.LastStableOffset)
 	}
@@ -268,6 +266,13 @@ func (s *session) fetchError(topic string, partition int32, err error) {
 	default:
 		s.e.log.Warn("fetching failed", "topic", topic, "partition", partition, "err", err)
 	}
+}
+
+// part returns the epoch of a partition; nil if it is not assigned.
+func (s *session) part(tp topicPartition) *partition {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.parts[tp]
 }
 
 // all returns the partitions that are assigned.
