@@ -41,7 +41,7 @@ type transactor struct {
 	gate    sync.Mutex
 	blocked bool          // a rebalance waits for AllowRebalance
 	open    bool          // and is let through at once
-	wants   chan struct{} // closed when blocked
+	wants   chan struct{} // closed when blocked; nil between transactions
 	// unfinished: handler calls still ran when shutting down had to go on.
 	unfinished bool
 }

@@ -58,5 +58,5 @@ func (t *transactor) unlock() {
 func (t *transactor) shut() {
 	t.gate.Lock()
 	defer t.gate.Unlock()
-	t.open, t.blocked = false, false
+	t.open, t.blocked, t.wants = false, false, nil
 }
