@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // Attempts go to the next owner of a partition in the metadata of the committed
@@ -76,18 +75,7 @@ func (p *partition) note() string {
 	if p.failures == 0 && len(p.known) == 0 {
 		return ""
 	}
-	known := make(map[int64]trial)
-	for offset, tr := range p.known {
-		if p.track.newer(offset) {
-			known[offset] = tr
-		}
-	}
-	p.track.pending(func(e *entry) {
-		if e.attempts() > 0 {
-			known[e.rec.Offset] = e.tried()
-		}
-	})
-	return formatAttempts(known)
+	return formatAttempts(outstanding(&p.track, p.known, false))
 }
 
 // learn takes what the last owner has noted.
@@ -103,26 +91,19 @@ func (p *partition) learn(note string) {
 		if tr.attempts <= p.known[offset].attempts {
 			continue
 		}
-		if p.known == nil {
-			p.known = make(map[int64]trial)
-		}
-		p.known[offset] = tr
+		p.know(offset, tr)
 	}
 }
 
-// learnAttempts asks the group what the last owners have noted. It is not worth a
-// rebalance that fails.
-func (s *session) learnAttempts(ctx context.Context, offsets map[string]map[int32]kgo.Offset) {
+// learnAttempts asks the group what the last owners of partitions have noted; committed
+// has their positions, negative where there is none. It is not worth a rebalance that
+// fails.
+func (s *session) learnAttempts(ctx context.Context, committed map[topicPartition]int64) {
 	if s.txn != nil {
 		return // a transaction that was aborted has no way to say so
 	}
-	committed := false
-	for _, parts := range offsets {
-		for _, o := range parts {
-			committed = committed || o.EpochOffset().Offset >= 0
-		}
-	}
-	if !committed {
+	positions := slices.Collect(maps.Values(committed))
+	if len(positions) == 0 || slices.Max(positions) < 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.e.cfg.CommitTimeout)
@@ -133,10 +114,11 @@ func (s *session) learnAttempts(ctx context.Context, offsets map[string]map[int3
 		return
 	}
 	got.Each(func(o kadm.OffsetResponse) {
-		if _, asked := offsets[o.Topic][o.Partition]; !asked || o.Err != nil || o.Metadata == "" {
+		tp := topicPartition{o.Topic, o.Partition}
+		if _, asked := committed[tp]; !asked || o.Err != nil || o.Metadata == "" {
 			return
 		}
-		if p := s.part(topicPartition{o.Topic, o.Partition}); p != nil {
+		if p := s.part(tp); p != nil {
 			p.learn(o.Metadata)
 		}
 	})

@@ -32,12 +32,7 @@ func newCommitter(s *session) *committer {
 	return &committer{s: s, sem: make(chan struct{}, 1), wake: make(chan struct{}, 1)}
 }
 
-func (c *committer) soon() {
-	select {
-	case c.wake <- struct{}{}:
-	default:
-	}
-}
+func (c *committer) soon() { signal(c.wake) }
 
 // run commits every interval, and when woken, until quit ends; a commit that is
 // under way then goes on, until life ends. After a failure it waits a little
@@ -59,14 +54,10 @@ func (c *committer) run(quit, life context.Context) {
 			continue
 		}
 		failures++
-		pause := time.NewTimer(Retry{Initial: 50 * time.Millisecond, Max: maxCommitPause, Multiplier: 2, Jitter: 0.2}.after(failures, 0))
-		select {
-		case <-quit.Done():
-			pause.Stop()
+		if !pause(quit, Retry{Initial: 50 * time.Millisecond, Max: maxCommitPause, Multiplier: 2, Jitter: 0.2}.after(failures, 0)) {
 			return
-		case <-pause.C:
-			c.soon()
 		}
+		c.soon()
 	}
 }
 
@@ -78,12 +69,8 @@ func (c *committer) finish(ctx context.Context, parts []*partition) error {
 		if err == nil || membership(err) || errors.Is(err, errOutdated) || ctx.Err() != nil {
 			return err
 		}
-		timer := time.NewTimer(Retry{Initial: 20 * time.Millisecond, Max: time.Second, Multiplier: 2, Jitter: 0.2}.after(n, 0))
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if !pause(ctx, Retry{Initial: 20 * time.Millisecond, Max: time.Second, Multiplier: 2, Jitter: 0.2}.after(n, 0)) {
 			return err
-		case <-timer.C:
 		}
 	}
 }

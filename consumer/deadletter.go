@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -25,10 +26,7 @@ const (
 // timestamp at once.
 func deadLetter(cfg *Config, e *entry, cause error, now time.Time) *kgo.Record {
 	r := e.rec
-	instance := cfg.InstanceID
-	if instance == "" {
-		instance = cfg.ClientID
-	}
+	instance := cmp.Or(cfg.InstanceID, cfg.ClientID)
 	first := e.tried().failed
 	if first.IsZero() {
 		first = now

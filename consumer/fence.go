@@ -19,9 +19,9 @@ func (p *partition) drain() {
 	p.checkDrained()
 }
 
-// checkDrained does not wait for what has stalled.
+// checkDrained ends a drain that has nothing left to do. It does not wait for what has stalled.
 func (p *partition) checkDrained() {
-	if p.running > p.stuck {
+	if p.state != draining || p.running > p.stuck {
 		return
 	}
 	left := false
@@ -103,14 +103,7 @@ func loseAll(ctx context.Context, parts []*partition, cause error) {
 func awaitIdle(ctx context.Context, parts []*partition, d time.Duration) bool {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
-	for _, p := range parts {
-		select {
-		case <-p.idle:
-		case <-ctx.Done():
-			return false
-		}
-	}
-	return true
+	return await(ctx, parts, func(p *partition) <-chan struct{} { return p.idle })
 }
 
 // drainAll drains partitions, until soft at the latest; then it cancels what
@@ -135,20 +128,24 @@ func (p *partition) abandon(cause error) {
 	p.cancel(cause)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.state == draining {
-		p.checkDrained()
-	}
+	p.checkDrained()
 }
 
 func awaitAll(ctx context.Context, parts []*partition) bool {
+	return await(ctx, parts, func(p *partition) <-chan struct{} { return p.drained })
+}
+
+// await waits for a channel of each of parts to be closed; false if ctx ended before.
+func await(ctx context.Context, parts []*partition, of func(*partition) <-chan struct{}) bool {
 	for _, p := range parts {
+		ch := of(p)
 		select {
-		case <-p.drained:
+		case <-ch:
 			continue // even if ctx has ended as well
 		default:
 		}
 		select {
-		case <-p.drained:
+		case <-ch:
 		case <-ctx.Done():
 			return false
 		}
@@ -176,8 +173,7 @@ func (p *partition) snapshot() (snapshot, bool) {
 	if !p.track.passed {
 		s.offset, s.epoch = p.place.begin, -1
 	}
-	moved := p.track.passed && p.track.next > p.committed
-	return s, moved || s.note != p.noted && s.offset >= 0
+	return s, p.uncommitted() || s.note != p.noted && s.offset >= 0
 }
 
 // current tells whether a commit that is about to leave as this member may
@@ -217,8 +213,7 @@ func (p *partition) answered(s snapshot, ok bool) {
 func (p *partition) sealTransaction() (offset int64, moved bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	moved = p.track.passed && p.track.next > p.committed
-	if moved {
+	if moved = p.uncommitted(); moved {
 		p.committed, p.place.committed = p.track.next, p.track.next
 		maps.DeleteFunc(p.known, func(offset int64, _ trial) bool { return offset < p.committed })
 	}
@@ -229,5 +224,8 @@ func (p *partition) sealTransaction() (offset int64, moved bool) {
 func (p *partition) clean() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return !p.track.passed || p.track.next <= p.committed
+	return !p.uncommitted()
 }
+
+// uncommitted tells whether the watermark is beyond what is committed, under the mutex.
+func (p *partition) uncommitted() bool { return p.track.passed && p.track.next > p.committed }

@@ -78,13 +78,15 @@ func (p *partition) judge(t *task, v verdict) ruling {
 // remember keeps the attempts at a record for the case that its transaction is
 // aborted after it was done.
 func (p *partition) remember(e *entry) {
-	if !p.cfg.transactional() {
-		return
+	if p.cfg.transactional() {
+		p.know(e.rec.Offset, e.tried())
 	}
+}
+
+// know notes attempts at a record that may be delivered, or be so again.
+func (p *partition) know(offset int64, tr trial) {
 	if p.known == nil {
 		p.known = make(map[int64]trial)
 	}
-	tr := e.tried()
-	tr.refused = p.known[e.rec.Offset].refused
-	p.known[e.rec.Offset] = tr
+	p.known[offset] = tr
 }

@@ -24,12 +24,7 @@ func newLagLoop(s *session) *lagLoop {
 }
 
 // soon asks at once: there are new partitions.
-func (l *lagLoop) soon() {
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
-}
+func (l *lagLoop) soon() { signal(l.wake) }
 
 // run asks every Config.LagInterval, and when woken, until ctx ends. After a
 // failure it asks again earlier.
@@ -68,38 +63,39 @@ func (l *lagLoop) run(ctx context.Context) {
 // ask asks for the ends of all partitions of the session, and returns the first
 // thing that went wrong.
 func (l *lagLoop) ask(ctx context.Context, bound time.Duration) error {
-	asked := make(map[topicPartition]*partition)
+	parts := l.s.all()
+	if len(parts) == 0 {
+		return nil
+	}
+	for _, p := range parts {
+		p.askingEnd()
+	}
 	req := kmsg.NewPtrListOffsetsRequest()
 	req.ReplicaID = -1
 	req.IsolationLevel = 1 // read committed, as the consumer fetches: the last stable offset
-	for topic, parts := range groupByTopic(l.s.all()) {
+	for topic, partitions := range byTopic(parts) {
 		t := kmsg.NewListOffsetsRequestTopic()
 		t.Topic = topic
-		for _, p := range parts {
-			asked[p.topicPartition] = p
-			p.askingEnd()
+		for _, partition := range partitions {
 			part := kmsg.NewListOffsetsRequestTopicPartition()
-			part.Partition, part.Timestamp = p.partition, -1 // the latest
+			part.Partition, part.Timestamp = partition, -1 // the latest
 			t.Partitions = append(t.Partitions, part)
 		}
 		req.Topics = append(req.Topics, t)
-	}
-	if len(asked) == 0 {
-		return nil
 	}
 	at := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
 	answers := readEnds(l.s.cl.RequestSharded(ctx, req))
 	var first error
-	for tp, p := range asked {
-		a, ok := answers[tp]
+	for _, p := range parts {
+		a, ok := answers[p.topicPartition]
 		if !ok {
 			a.err = errNoAnswer
 		}
 		p.learnEnd(a.end, at, a.err)
 		if a.err != nil && first == nil {
-			first = fmt.Errorf("end of %s/%d: %w", tp.topic, tp.partition, a.err)
+			first = fmt.Errorf("end of %s/%d: %w", p.topic, p.partition, a.err)
 		}
 	}
 	return first
@@ -184,7 +180,7 @@ func (s *session) begin(ctx context.Context, offsets map[string]map[int32]kgo.Of
 			broker[topicPartition{topic, partition}] = max(o.EpochOffset().Offset, Unknown)
 		}
 	}
-	s.learnAttempts(ctx, offsets)
+	s.learnAttempts(ctx, broker)
 	if s.e.cfg.Offsets != nil {
 		var err error
 		if offsets, err = s.stored(ctx, offsets); err != nil {
@@ -203,12 +199,4 @@ func (s *session) begin(ctx context.Context, offsets map[string]map[int32]kgo.Of
 		p.startsAt(committed, store)
 	}
 	return offsets, nil
-}
-
-func groupByTopic(parts []*partition) map[string][]*partition {
-	out := make(map[string][]*partition)
-	for _, p := range parts {
-		out[p.topic] = append(out[p.topic], p)
-	}
-	return out
 }

@@ -17,52 +17,51 @@ import (
 // last attempt; while any of these records is not committed, outputs are produced
 // for one record at a time, and what is refused then is that record's doing.
 func (t *transactor) emit(p *partition, offset int64, outputs []*kgo.Record) {
-	x := t.now.Load()
-	careful := x != nil && x.careful
-	if careful {
-		t.one.Lock()
-		defer t.one.Unlock()
+	if x := t.now.Load(); x == nil || !x.careful {
+		t.produce(p, offset, outputs, nil)
+		return
 	}
-	for _, answered := range t.produce(p, offset, outputs, careful) {
-		if !careful {
-			return
-		}
+	t.one.Lock()
+	defer t.one.Unlock()
+	answers := make(chan struct{}, len(outputs))
+	for range t.produce(p, offset, outputs, answers) {
 		select {
-		case <-answered:
+		case <-answers:
 		case <-p.ctx.Done():
 			return
 		}
 	}
 }
 
-// produce hands outputs to the client, and returns a channel for each that is
-// closed when it was answered.
-func (t *transactor) produce(p *partition, offset int64, outputs []*kgo.Record, careful bool) []chan struct{} {
+// produce hands outputs to the client, and returns how many. To answers, which has room
+// for all, comes one for each; it is nil if nobody waits, and so nobody is sure whose
+// doing a refusal is.
+func (t *transactor) produce(p *partition, offset int64, outputs []*kgo.Record, answers chan<- struct{}) int {
 	t.enter.RLock()
 	defer t.enter.RUnlock()
 	x := t.now.Load()
 	if x == nil || p.ended() {
-		return nil // aborted meanwhile
+		return 0 // aborted meanwhile
 	}
-	answers := make([]chan struct{}, len(outputs))
-	for i, r := range outputs {
-		answers[i] = make(chan struct{})
+	for _, r := range outputs {
 		t.s.cl.Produce(p.ctx, r, func(r *kgo.Record, err error) {
-			defer close(answers[i])
+			if answers != nil {
+				defer func() { answers <- struct{}{} }()
+			}
 			if err == nil || p.ended() {
 				return
 			}
 			err = fmt.Errorf("consumer: an output of %s/%d@%d was not produced to %s: %w", p.topic, p.partition, offset, r.Topic, err)
 			switch {
 			case refusedFor(err):
-				p.blame(offset, err, careful)
+				p.blame(offset, err, answers != nil)
 			case denied(err):
 				t.s.stop(err)
 			}
 			x.fail(err)
 		})
 	}
-	return answers
+	return len(outputs)
 }
 
 // letter produces a dead letter in the transaction.
@@ -156,13 +155,10 @@ func (p *partition) blame(offset int64, err error, sure bool) {
 	if p.state == fenced {
 		return
 	}
-	if p.known == nil {
-		p.known = make(map[int64]trial)
-	}
 	tr := p.known[offset]
 	if sure || tr.attempts+2 <= p.cfg.Retry.Attempts {
 		tr.count(err)
 	}
 	tr.refused = true
-	p.known[offset] = tr
+	p.know(offset, tr)
 }

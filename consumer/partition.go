@@ -460,9 +460,7 @@ func (p *partition) finished(t *task, r rest) {
 	p.tidy(l)
 	p.ready(l)
 	l.returning = false
-	if p.state == draining {
-		p.checkDrained()
-	}
+	p.checkDrained()
 }
 
 // hold makes a lane wait before its next batch, as the last one's rest asks for.

@@ -17,14 +17,14 @@ func (s *session) onAssigned(_ context.Context, cl *kgo.Client, added map[string
 	s.mu.Lock()
 	known := s.member
 	s.member, s.gen = member, gen
-	var suspect []*partition
-	for tp, p := range s.parts {
+	suspect := false
+	for tp := range s.parts {
 		if known != "" && known != member && !slices.Contains(added[tp.topic], tp.partition) {
-			suspect = append(suspect, p)
+			suspect = true
 		}
 	}
 	s.mu.Unlock()
-	if len(suspect) > 0 {
+	if suspect {
 		// The group had thrown this member out, and it came back as another one.
 		// What it believes to have kept may have been with others meanwhile, and
 		// further than its own position.

@@ -54,11 +54,7 @@ func prepareShare(ctx context.Context, cfg *ShareConfig, e *engine) (shareSettin
 		e.vitals.joinFailed(err)
 		wait := backoff.after(n, 0)
 		log.Warn("cannot prepare the share group yet", "wait", wait, "err", err)
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if !pause(ctx, wait) {
 			return set, context.Cause(ctx)
 		}
 	}

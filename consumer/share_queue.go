@@ -199,10 +199,3 @@ func (s *shareSession) unqueue(h *held) {
 		h.timer.Stop()
 	}
 }
-
-func signal(ch chan struct{}) {
-	select {
-	case ch <- struct{}{}:
-	default:
-	}
-}

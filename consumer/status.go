@@ -202,9 +202,6 @@ func (p *partition) startsAt(broker, store int64) {
 		p.place.begin, p.place.committed = store, store
 	}
 	maps.DeleteFunc(p.known, func(offset int64, _ trial) bool { return offset < p.place.begin }) // others have brought them to an end
-	if store == Unknown {
-		return
-	}
 	if store > broker {
 		// What the store has is done. Kafka's own offset is behind it after a crash
 		// between the two, and would stay so until the next record comes.

@@ -155,9 +155,7 @@ func (t *transactor) await(quit context.Context, x *transaction) error {
 			return nil
 		case <-x.failed:
 			return x.cause()
-		case <-t.s.aborted.Done():
-			return context.Cause(t.s.aborted)
-		case <-t.s.stopped.Done():
+		case <-t.s.stopped.Done(): // or aborted, which ends it too
 			return context.Cause(t.s.stopped)
 		case <-overdue.C:
 			return errOverdue
@@ -322,12 +320,7 @@ func (t *transactor) rest(quit context.Context, cause error) {
 		return // by a rebalance, as it seems
 	}
 	t.s.cl.AllowRebalance()
-	timer := time.NewTimer(t.s.e.cfg.Retry.after(t.aborts, 0))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-quit.Done():
-	}
+	pause(quit, t.s.e.cfg.Retry.after(t.aborts, 0))
 }
 
 // finish waits for the last transaction; it is given the first part of the time

@@ -62,18 +62,6 @@ func (v *validation) need(ok bool, format string, args ...any) {
 	}
 }
 
-func (v *validation) atLeast(field string, got, least int) {
-	v.need(got >= least, field+": %d is less than %d", got, least)
-}
-
-func (v *validation) positive(field string, d time.Duration) {
-	v.need(d > 0, field+": %v is not more than 0", d)
-}
-
-func (v *validation) notNegative(field string, d time.Duration) {
-	v.need(d >= 0, field+": %v is negative", d)
-}
-
 // fields holds every field to its own bounds, which the table gives.
 func (v *validation) fields(c *Config) {
 	for i := range fields {
@@ -84,15 +72,15 @@ func (v *validation) fields(c *Config) {
 			d := time.Duration(value.Int())
 			switch least := time.Duration(f.least * float64(time.Second)); {
 			case f.above:
-				v.positive(f.name, d)
+				v.need(d > 0, f.name+": %v is not more than 0", d)
 			case least > 0:
 				v.need(d >= least, f.name+": %v is less than %v", d, least)
 			default:
-				v.notNegative(f.name, d)
+				v.need(d >= 0, f.name+": %v is negative", d)
 			}
 		case kindInt, kindBytes:
 			n := int(value.Int())
-			v.atLeast(f.name, n, int(f.least))
+			v.need(n >= int(f.least), f.name+": %d is less than %d", n, int(f.least))
 			v.need(f.most == 0 || n <= int(f.most), f.name+": %d is more than %d", n, int(f.most))
 		case kindFloat:
 			x := value.Float()

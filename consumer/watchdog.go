@@ -140,9 +140,7 @@ func (p *partition) stall(t *task) {
 	t.stuck = true
 	p.stuck++
 	t.lane.stuck = t.lane.ordered()
-	if p.state == draining {
-		p.checkDrained()
-	}
+	p.checkDrained()
 }
 
 // settled: a batch has ended, and if it had stalled, is no longer stuck.

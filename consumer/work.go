@@ -194,15 +194,11 @@ func (e *engine) persist(ctx context.Context, over func() bool, try func() error
 		}
 		wait := e.cfg.Retry.after(n, 0)
 		e.log.Warn("a poison record could not be settled, will try again", "wait", wait, "err", err)
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-			if over() {
-				return err
-			}
-		case <-ctx.Done():
-			timer.Stop()
+		if !pause(ctx, wait) {
 			return context.Cause(ctx)
+		}
+		if over() {
+			return err
 		}
 	}
 }
