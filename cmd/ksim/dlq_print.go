@@ -74,10 +74,11 @@ func (p letterPrinter) content(raw []byte) *content {
 	text := printable(raw)
 	if p.limit > 0 && len(raw) > p.limit {
 		c.Cut = true
-		raw = raw[:p.limit]
-		for text && len(raw) > 0 && !utf8.Valid(raw) {
-			raw = raw[:len(raw)-1] // not in the middle of a character
+		n := p.limit
+		if text {
+			n = boundary(raw, n)
 		}
+		raw = raw[:n]
 	}
 	if text {
 		s := string(raw)
@@ -94,11 +95,15 @@ func (p letterPrinter) cut(s string) string {
 	if p.limit == 0 || len(s) <= p.limit {
 		return s
 	}
-	n := p.limit
+	return s[:boundary(s, p.limit)] + "…"
+}
+
+// boundary is the last place at n or before it where a character of s begins.
+func boundary[T string | []byte](s T, n int) int {
 	for n > 0 && !utf8.RuneStart(s[n]) {
 		n--
 	}
-	return s[:n] + "…"
+	return n
 }
 
 func printable(raw []byte) bool {

@@ -76,8 +76,9 @@ func (r *replayRun) run(dryRun, yes bool) error {
 	ctx := r.cmd.Context()
 	opts := r.opts
 	var printing error
+	show := func(l *dlq.Letter, to *kgo.Record) { printing = errors.Join(printing, r.out.letter(l, to)) }
 	if dryRun {
-		opts.OnLetter = func(l *dlq.Letter, to *kgo.Record) { printing = errors.Join(printing, r.out.letter(l, to)) }
+		opts.OnLetter = show
 	}
 	plan, err := dlq.MakePlan(ctx, r.cfg, opts)
 	if err != nil {
@@ -96,7 +97,7 @@ func (r *replayRun) run(dryRun, yes bool) error {
 		return errors.New("nothing was sent; give --yes to send, or --dry-run to see every letter")
 	}
 	if r.out.json {
-		opts.OnLetter = func(l *dlq.Letter, to *kgo.Record) { printing = errors.Join(printing, r.out.letter(l, to)) }
+		opts.OnLetter = show
 	}
 	done, err := dlq.Replay(ctx, r.cfg, opts)
 	printing = errors.Join(printing, r.out.summary("sent", done))

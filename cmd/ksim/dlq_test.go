@@ -30,10 +30,11 @@ func deadLetters(t *testing.T, n int, opts ...kfake.Opt) *kfake.Cluster {
 		t.Fatal(err)
 	}
 	t.Cleanup(cluster.Close)
-	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.SASL(plain.Auth{User: "judge", Pass: "s3cret"}.AsMechanism()))
-	if len(opts) == 0 {
-		client, err = kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...))
+	clientOpts := []kgo.Opt{kgo.SeedBrokers(cluster.ListenAddrs()...)}
+	if len(opts) > 0 {
+		clientOpts = append(clientOpts, kgo.SASL(plain.Auth{User: "judge", Pass: "s3cret"}.AsMechanism()))
 	}
+	client, err := kgo.NewClient(clientOpts...)
 	if err != nil {
 		t.Fatal(err)
 	}

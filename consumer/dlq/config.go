@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -41,31 +42,33 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Group == "" {
 		c.Group = c.Topic + ".replay"
 	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
 	return c, nil
 }
 
-func (c *Config) logger() *slog.Logger {
-	if c.Logger == nil {
-		return slog.Default()
-	}
-	return c.Logger
-}
-
-// baseOpts are those that Config.ClientOpts may override.
-func baseOpts() []kgo.Opt {
-	return []kgo.Opt{
+// client makes a client. Config.ClientOpts may override the defaults, and not own.
+func (c *Config) client(own ...kgo.Opt) (*kgo.Client, error) {
+	defaults := []kgo.Opt{
 		kgo.ClientID("ksim-dlq"),
 		kgo.MetadataMinAge(250 * time.Millisecond), // somebody is waiting
 	}
+	cl, err := kgo.NewClient(slices.Concat(defaults, c.ClientOpts, own, []kgo.Opt{kgo.WithLogger(kafkaLog{c.Logger})})...)
+	if err != nil {
+		return nil, fmt.Errorf("dlq: %w", err)
+	}
+	return cl, nil
 }
+
+// askAgain is the wait before what a broker could not answer is asked again.
+const askAgain = 50 * time.Millisecond
 
 // admin connects, and asks for the bounds of the topic.
 func (c *Config) admin(ctx context.Context) (*kadm.Client, map[int32]bounds, error) {
-	opts := append(baseOpts(), c.ClientOpts...)
-	opts = append(opts, kgo.WithLogger(kafkaLog{c.logger()}), kgo.RetryTimeout(c.Timeout))
-	cl, err := kgo.NewClient(opts...)
+	cl, err := c.client(kgo.RetryTimeout(c.Timeout))
 	if err != nil {
-		return nil, nil, fmt.Errorf("dlq: %w", err)
+		return nil, nil, err
 	}
 	adm := kadm.NewClient(cl)
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
@@ -120,11 +123,7 @@ func (c *Config) stableOffsets(ctx context.Context, adm *kadm.Client) (kadm.Offs
 		if !errors.Is(err, kerr.UnstableOffsetCommit) {
 			return listed, err
 		}
-		timer := time.NewTimer(50 * time.Millisecond)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if pause(ctx, askAgain) != nil {
 			return nil, err
 		}
 	}

@@ -43,21 +43,20 @@ var conventions = []convention{
 type headers struct {
 	all  []kgo.RecordHeader
 	last map[string]int
+	// first is the index before which headers count as absent.
+	first int
 }
 
 func index(all []kgo.RecordHeader) headers {
-	h := headers{all, make(map[string]int, len(all))}
+	h := headers{all: all, last: make(map[string]int, len(all))}
 	for i, one := range all {
 		h.last[one.Key] = i
 	}
 	return h
 }
 
-// from leaves out those before index i.
-func (h headers) from(i int) headers { return index(h.all[i:]) }
-
 func (h headers) value(name string) []byte {
-	if i, ok := h.last[name]; ok {
+	if i, ok := h.last[name]; ok && i >= h.first {
 		return h.all[i].Value
 	}
 	return nil

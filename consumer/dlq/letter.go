@@ -68,25 +68,20 @@ func (l *Letter) Place() string {
 // absent. Where several conventions are complete, the one that stands last counts:
 // whoever wrote it had the record last.
 func Read(r *kgo.Record) *Letter {
-	l := &Letter{Record: r, originals: -1}
+	l := &Letter{Record: r}
+	var style convention // of those whose headers are complete
 	h := index(r.Headers)
 	at := -1 // index of the header that names the topic
 	for _, c := range conventions {
 		if o, i, ok := c.origin(h); ok && i > at {
-			at, l.Origin, l.Style = i, o, c.style
+			at, l.Origin, style = i, o, c
 		}
 	}
+	l.Style = style.style
 	l.originals = originals(h, at)
-	first := max(l.originals, 0) // what stands before is the record's own
-	h = h.from(first)
-	order := conventions
-	for i, c := range conventions {
-		if c.style == l.Style {
-			order = append([]convention{c}, append(append([]convention{}, conventions[:i]...), conventions[i+1:]...)...)
-		}
-	}
+	h.first = max(l.originals, 0) // what stands before is the record's own
 	l.Stage, l.ErrorType = h.text(consumer.HeaderStage), h.text(consumer.HeaderErrorType)
-	for _, c := range order {
+	for _, c := range append([]convention{style}, conventions...) { // its own word counts first
 		set(&l.Group, h.text(c.group))
 		set(&l.Stage, h.text(c.stage))
 		set(&l.Message, h.text(c.message))

@@ -21,7 +21,6 @@ type pass struct {
 	out     *sender // nil for a plan
 	sent    map[int32]*progress
 	seen    map[int32]int64 // by partition: the offset after the last letter that was met
-	fresh   map[int32]bool  // partitions that the group had no offset for
 	memory  time.Duration   // for how long brokers keep offsets; zero until asked
 }
 
@@ -44,7 +43,7 @@ func newPass(ctx context.Context, cfg Config, opts ReplayOptions, send bool) (_ 
 	}
 	p := &pass{
 		cfg: cfg, opts: opts, sum: Summary{Topic: cfg.Topic, Group: cfg.Group, Targets: []Target{}, Offsets: []Extent{}, Left: []Left{}},
-		seen: make(map[int32]int64), fresh: make(map[int32]bool),
+		seen: make(map[int32]int64),
 	}
 	defer func() {
 		if err != nil {
@@ -72,7 +71,7 @@ func newPass(ctx context.Context, cfg Config, opts ReplayOptions, send bool) (_ 
 		return nil, err
 	}
 	for partition, at := range p.sent {
-		p.seen[partition], p.fresh[partition] = at.next, !at.stored
+		p.seen[partition] = at.next
 	}
 	p.targets = newTargets(p.adm, cfg.Timeout)
 	p.reader, err = newReader(&p.cfg, all, func(partition int32) int64 { return p.sent[partition].next })
@@ -143,7 +142,7 @@ func (p *pass) restore(ctx context.Context, l *Letter, from int64) (*outgoing, e
 	} else {
 		o.expired = to.retention > 0 && time.Since(o.record.Timestamp) > to.retention
 	}
-	if p.fresh[l.Record.Partition] && !p.opts.First {
+	if !p.sent[l.Record.Partition].stored && !p.opts.First {
 		if p.memory == 0 {
 			p.memory = p.targets.forgotten(ctx)
 		}

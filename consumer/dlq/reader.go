@@ -108,20 +108,19 @@ func newReader(cfg *Config, all map[int32]bounds, from func(partition int32) int
 	r.ahead = maxAhead / len(r.lanes)
 	// Control records are the only sign that the end of a transaction has been
 	// passed, where nothing of it is to be read.
-	opts := slices.Concat(baseOpts(), cfg.ClientOpts, []kgo.Opt{
+	var err error
+	r.cl, err = cfg.client(
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{cfg.Topic: at}),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(),
 		// What is asked for is there. A partition that has come to its end while the
 		// others are paused would otherwise hold up their next fetch.
-		kgo.FetchMaxWait(100 * time.Millisecond),
-		kgo.FetchMaxBytes(16 << 20), kgo.FetchMaxPartitionBytes(1 << 20),
-		kgo.WithLogger(kafkaLog{cfg.logger()}),
-	})
-	var err error
-	if r.cl, err = kgo.NewClient(opts...); err != nil {
-		return nil, fmt.Errorf("dlq: %w", err)
+		kgo.FetchMaxWait(100*time.Millisecond),
+		kgo.FetchMaxBytes(16<<20), kgo.FetchMaxPartitionBytes(1<<20),
+	)
+	if err != nil {
+		return nil, err
 	}
 	return r, nil
 }

@@ -39,10 +39,15 @@ func TestBadInput(t *testing.T) {
 	cfg := k.config()
 	cfg.Topic = "dlq.nobody"
 	refused(t, cfg, all, "dlq.nobody", "there is no such topic")
+	yielded := 0
 	for l, err := range dlq.List(t.Context(), cfg, dlq.ListOptions{}) {
+		yielded++
 		if l != nil || err == nil || !strings.Contains(err.Error(), "there is no such topic") {
 			t.Errorf("%v, %v", l, err)
 		}
+	}
+	if yielded != 1 {
+		t.Errorf("List yielded %d times, want the error once", yielded)
 	}
 	cfg.Topic = ""
 	refused(t, cfg, all, "Config.Topic")

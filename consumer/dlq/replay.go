@@ -123,7 +123,7 @@ func (p *pass) run(ctx context.Context) error {
 			return err
 		}
 		if len(batch) > 0 {
-			if err := until(ctx, due); err != nil {
+			if err := pause(ctx, time.Until(due)); err != nil {
 				return err
 			}
 			if p.opts.Rate > 0 {
@@ -172,7 +172,6 @@ func (p *pass) send(ctx context.Context, batch []*outgoing) error {
 	next := make(map[int32]*progress, len(p.sent))
 	for partition, was := range p.sent {
 		next[partition] = was.clone()
-		next[partition].stored = true
 	}
 	records := make([]*kgo.Record, len(batch))
 	for i, o := range batch {
@@ -193,9 +192,9 @@ func (p *pass) send(ctx context.Context, batch []*outgoing) error {
 	return nil
 }
 
-// until waits until a time.
-func until(ctx context.Context, at time.Time) error {
-	timer := time.NewTimer(time.Until(at))
+// pause waits for d, or returns why ctx has ended.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -34,25 +32,23 @@ func newSender(ctx context.Context, cfg *Config) (*sender, error) {
 	versions.SetMaxKeyVersion(kmsg.TxnOffsetCommit.Int16(), 4)
 	versions.SetMaxKeyVersion(kmsg.EndTxn.Int16(), 4)
 	versions.SetMaxKeyVersion(kmsg.Produce.Int16(), 11)
-	opts := slices.Concat(baseOpts(), cfg.ClientOpts, []kgo.Opt{
+	cl, err := cfg.client(
 		kgo.MaxVersions(versions),
 		kgo.TransactionalID(cfg.Group),
 		// Longer than all that a transaction waits for. For so long can a replay that
 		// was killed hold up those who read what is committed; the next one ends that.
-		kgo.TransactionTimeout(2 * cfg.Timeout),
+		kgo.TransactionTimeout(2*cfg.Timeout),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		// As the letters themselves were produced: whatever a broker let in.
-		kgo.ProducerBatchMaxBytes(64 << 20),
+		kgo.ProducerBatchMaxBytes(64<<20),
 		kgo.ProducerBatchCompression(kgo.GzipCompression(), kgo.NoCompression()),
 		// No RecordDeliveryTimeout: it counts from the timestamp of a record, which
 		// may be old. The context bounds it.
 		kgo.RetryTimeout(cfg.Timeout),
-		kgo.WithLogger(kafkaLog{cfg.logger()}),
-	})
-	cl, err := kgo.NewClient(opts...)
+	)
 	if err != nil {
-		return nil, fmt.Errorf("dlq: %w", err)
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
 	defer cancel()
@@ -86,7 +82,7 @@ func (s *sender) send(ctx context.Context, records []*kgo.Record, all map[int32]
 		abort, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Timeout)
 		defer cancel()
 		if aborted := s.cl.EndTransaction(abort, kgo.TryAbort); aborted != nil {
-			s.cfg.logger().Warn("the transaction could not be aborted, the broker will", "err", aborted)
+			s.cfg.Logger.Warn("the transaction could not be aborted, the broker will", "err", aborted)
 		}
 		return fenced(err)
 	}
@@ -107,9 +103,6 @@ func (s *sender) offsets(all map[int32]*progress) (kmsg.TxnOffsetCommitRequestTo
 	topic := kmsg.NewTxnOffsetCommitRequestTopic()
 	topic.Topic = s.cfg.Topic
 	for partition, p := range all {
-		if !p.stored {
-			continue
-		}
 		metadata, err := p.metadata()
 		if err != nil {
 			return topic, err
@@ -168,11 +161,7 @@ func again(ctx context.Context, try func() error) error {
 		if err == nil || !errors.As(err, &answer) || !answer.Retriable && !errors.Is(err, kerr.ConcurrentTransactions) {
 			return err
 		}
-		timer := time.NewTimer(50 * time.Millisecond)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if pause(ctx, askAgain) != nil {
 			return err
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -27,18 +26,8 @@ func says(status int, body string) func(http.ResponseWriter, *http.Request) bool
 	}
 }
 
-// fateOf tells what the consumer will make of an error, by the type of its wrappers.
-func fateOf(err error) string {
-	kinds := map[string]error{"permanent": consumer.Permanent(errRevoked), "unavailable": consumer.Unavailable(errRevoked), "fatal": consumer.Fatal(errRevoked)}
-	for ; err != nil; err = errors.Unwrap(err) {
-		for name, like := range kinds {
-			if reflect.TypeOf(err) == reflect.TypeOf(like) {
-				return name
-			}
-		}
-	}
-	return "none"
-}
+// fateOf tells what the consumer will make of an error.
+func fateOf(err error) string { return string(consumer.Outcomes(err, 1)[0].Kind) }
 
 func TestAnswersOfTheRegistry(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -47,7 +47,6 @@ func resolve(ctx context.Context, cl *sr.Client, s sr.Schema) (source, *Error) {
 	ctx = sr.WithParams(ctx, sr.ShowDeleted)
 	src := source{typ: s.Type, text: s.Schema}
 	fetched := make(map[version]sr.Schema)
-	expanded := make(map[version]bool)
 	type mention struct {
 		from int
 		sr.SchemaReference
@@ -81,8 +80,7 @@ func resolve(ctx context.Context, cl *sr.Client, s sr.Schema) (source, *Error) {
 			return source{}, failf(ErrInvalidSchema, "its reference %q is %v, not %v", m.Name, to.Type, s.Type)
 		}
 		src.refs = append(src.refs, reference{m.Name, m.from, to.Schema})
-		if !expanded[v] {
-			expanded[v] = true
+		if !ok { // the first mention; another one's references would be the same
 			enqueue(len(src.refs)-1, to.References)
 		}
 	}

@@ -34,7 +34,7 @@ func sqliteFile(t testing.TB) string {
 	return "file:" + filepath.Join(t.TempDir(), "effects.db") + "?_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_pragma=busy_timeout(10000)"
 }
 
-// backends are the databases of a test: SQLite, and one PostgreSQL.
+// eachDatabase runs a test on SQLite, and on a PostgreSQL of its own.
 func eachDatabase(t *testing.T, run func(t *testing.T, b backend)) {
 	t.Run("sqlite", func(t *testing.T) { run(t, backend{sqltx.SQLite, sqliteFile}) })
 	t.Run("postgresql", func(t *testing.T) {

@@ -175,7 +175,11 @@ func (f *fixture) blocked() {
 	}
 	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
 		n := 0
-		if err := f.admin.QueryRowContext(f.Context(), `SELECT count(*) FROM pg_locks WHERE NOT granted`).Scan(&n); err != nil || n > 0 {
+		if err := f.admin.QueryRowContext(f.Context(), `SELECT count(*) FROM pg_locks WHERE NOT granted`).Scan(&n); err != nil {
+			f.Error(err)
+			return
+		}
+		if n > 0 {
 			return
 		}
 		if time.Now().After(deadline) {

@@ -144,7 +144,7 @@ func TestEach(t *testing.T) {
 		"a handler that commits is stopped": func(f *fixture, opts sqltx.Options) {
 			m := f.member(opts)
 			f.says(m.Each(func(_ context.Context, tx *sql.Tx, _ *kgo.Record) error { return tx.Commit() })(f.Context(), batch(1)), 1, "whole", "fatal", nil)
-			f.says(m.Each(func(_ context.Context, tx *sql.Tx, _ *kgo.Record) error { return tx.Rollback() })(f.Context(), batch(1, 2)), 2, map[bool]string{true: "whole", false: "whole"}[opts.NoSavepoints], "fatal", nil)
+			f.says(m.Each(func(_ context.Context, tx *sql.Tx, _ *kgo.Record) error { return tx.Rollback() })(f.Context(), batch(1, 2)), 2, "whole", "fatal", nil)
 			f.want(-1)
 		},
 	}

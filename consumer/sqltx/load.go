@@ -105,11 +105,7 @@ func (s *Store) takeOver(ctx context.Context, group string, chunk []topicPartiti
 	text.WriteString(`
 ON CONFLICT (consumer_group, topic, partition_id) DO UPDATE SET epoch = o.epoch + 1, updated_at = {now}
 RETURNING topic, partition_id, next_offset, epoch`)
-	table, err := quoted(s.opts.Table)
-	if err != nil {
-		return nil, err
-	}
-	statement := s.dialect.sql(text.String(), table)
+	statement := s.dialect.sql(text.String(), s.table)
 	for try := 1; ; try++ {
 		rows, err := s.raise(ctx, statement, args)
 		if err == nil || try == conflictTries || ctx.Err() != nil || s.opts.Classify(err) != Conflict {

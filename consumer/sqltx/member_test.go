@@ -116,7 +116,7 @@ func (s *stopper) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	handler := store.Each(s.handle(db))
+	handler := store.Each(s.handle())
 	c, err := consumer.New(s.config(store), func(ctx context.Context, b consumer.Batch) error {
 		_ = s.at(beforeBatch)
 		err := handler(ctx, b)
@@ -151,7 +151,7 @@ func (s *stopper) config(store *sqltx.Store) consumer.Config {
 
 // handle writes the effect of a record. Poison it refuses, and what is flaky it
 // refuses the first time, after it has written.
-func (s *stopper) handle(*sql.DB) func(context.Context, *sql.Tx, *kgo.Record) error {
+func (s *stopper) handle() func(context.Context, *sql.Tx, *kgo.Record) error {
 	query := `INSERT INTO effects (grp, part, pos) VALUES ($1, $2, $3)`
 	if s.Dialect == sqltx.SQLite {
 		query = `INSERT INTO effects (grp, part, pos) VALUES (?, ?, ?)`

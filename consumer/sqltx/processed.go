@@ -95,12 +95,15 @@ func (p *Processed) write(table string) {
 	// The index goes where its table is; the databases want to hear that differently.
 	dot := strings.LastIndexByte(p.opts.Table, '.') + 1
 	index, on := `"`+p.opts.Table[dot:]+`_by_age"`, table
-	rowid, list, old := " WITHOUT ROWID", `json_each($2)`, `strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-' || ($1 / 1000.0) || ' seconds')`
+	rowid, list := " WITHOUT ROWID", `json_each($2)`
+	prune := `DELETE FROM {t} WHERE (scope, id) IN (SELECT scope, id FROM {t} WHERE processed_at < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-' || ($1 / 1000.0) || ' seconds') ORDER BY processed_at LIMIT $2)`
 	if p.dialect == SQLite && dot > 0 {
 		index, on = strings.TrimSuffix(table, `"`)+`_by_age"`, `"`+p.opts.Table[dot:]+`"`
 	}
 	if p.dialect == PostgreSQL {
-		rowid, list, old = "", `json_array_elements_text(CAST($2 AS json))`, `now() - CAST($1 AS bigint) * interval '1 millisecond'`
+		rowid, list = "", `json_array_elements_text(CAST($2 AS json)) AS ids(value)`
+		// Several may prune at once: none waits for the rows of another.
+		prune = `DELETE FROM {t} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {t} WHERE processed_at < now() - CAST($1 AS bigint) * interval '1 millisecond' ORDER BY processed_at LIMIT $2 FOR UPDATE SKIP LOCKED))`
 	}
 	const insert = `INSERT INTO {t} (scope, id, processed_at) `
 	texts := []string{
@@ -112,13 +115,8 @@ func (p *Processed) write(table string) {
 )` + rowid,
 		`CREATE INDEX IF NOT EXISTS ` + index + ` ON ` + on + ` (processed_at)`,
 		insert + `VALUES ($1, $2, {now}) ON CONFLICT DO NOTHING`,
-		insert + `SELECT CAST($1 AS text), value, {now} FROM ` + list + ` AS ids(value) WHERE true ORDER BY 2 ON CONFLICT DO NOTHING RETURNING id`,
-		// Several may prune at once: none waits for the rows of another.
-		`DELETE FROM {t} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {t} WHERE processed_at < ` + old + ` ORDER BY processed_at LIMIT $2 FOR UPDATE SKIP LOCKED))`,
-	}
-	if p.dialect == SQLite {
-		texts[3] = insert + `SELECT $1, value, {now} FROM ` + list + ` WHERE true ORDER BY 2 ON CONFLICT DO NOTHING RETURNING id`
-		texts[4] = `DELETE FROM {t} WHERE (scope, id) IN (SELECT scope, id FROM {t} WHERE processed_at < ` + old + ` ORDER BY processed_at LIMIT $2)`
+		insert + `SELECT CAST($1 AS text), value, {now} FROM ` + list + ` WHERE true ORDER BY 2 ON CONFLICT DO NOTHING RETURNING id`,
+		prune,
 	}
 	for i, text := range texts {
 		texts[i] = p.dialect.sql(text, table)

@@ -44,6 +44,7 @@ type Store struct {
 	db      *sql.DB
 	dialect Dialect
 	opts    Options
+	table   string // quoted
 	sql     statements
 
 	loads     atomic.Uint64
@@ -87,9 +88,7 @@ func New(db *sql.DB, dialect Dialect, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{db: db, dialect: dialect, opts: opts, positions: make(map[topicPartition]position)}
-	s.sql = dialect.statements(table)
-	return s, nil
+	return &Store{db: db, dialect: dialect, opts: opts, table: table, sql: dialect.statements(table), positions: make(map[topicPartition]position)}, nil
 }
 
 func (d Dialect) statements(table string) statements {

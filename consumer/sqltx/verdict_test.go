@@ -2,11 +2,10 @@ package sqltx_test
 
 import (
 	"context"
-	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/ksim-dev/ksim/consumer"
+	"github.com/ksim-dev/ksim/consumer/dlq"
 )
 
 // verify compares what is in the database and among the dead letters with what was produced.
@@ -75,18 +74,8 @@ func (c *crashTest) letters() map[[2]int64]int {
 	count := map[[2]int64]int{}
 	for len(count) < want && ctx.Err() == nil {
 		cl.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
-			var at [2]int64
-			for _, h := range r.Headers {
-				n, err := strconv.ParseInt(string(h.Value), 10, 64)
-				switch {
-				case err != nil:
-				case h.Key == consumer.HeaderPartition:
-					at[0] = n
-				case h.Key == consumer.HeaderOffset:
-					at[1] = n
-				}
-			}
-			count[at]++
+			o := dlq.Read(r).Origin
+			count[[2]int64{int64(o.Partition), o.Offset}]++
 		})
 	}
 	return count

@@ -2,10 +2,11 @@ package services
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net"
+	"io"
 	"os"
 	"os/exec"
 	"os/user"
@@ -39,10 +40,7 @@ func Postgres(t testing.TB) (url string) {
 	bin, err := postgresBinaries()
 	if err != nil {
 		const needs = "needs PostgreSQL, which is not installed. On Debian, as root: make postgres"
-		if os.Getenv("KSIM_REQUIRE_CONTAINERS") == "1" {
-			t.Fatalf("%s (%v)", needs, err)
-		}
-		t.Skipf("%s (%v)", needs, err)
+		lacking(t, needs, err)
 	}
 	p, err := newPostgres(bin)
 	if err != nil {
@@ -71,7 +69,7 @@ func postgresBinaries() (string, error) {
 		return v
 	}
 	if len(found) > 0 {
-		newest := slices.MaxFunc(found, func(a, b string) int { return int(10 * (version(a) - version(b))) })
+		newest := slices.MaxFunc(found, func(a, b string) int { return cmp.Compare(version(a), version(b)) })
 		return filepath.Dir(newest), nil
 	}
 	path, err := exec.LookPath("initdb")
@@ -90,11 +88,9 @@ type postgres struct {
 	password string
 	port     int
 	attr     *syscall.SysProcAttr
-	process  *os.Process
-	done     chan struct{}
+	child    *child // nil before the first start
 	ready    chan struct{}
-	log      []string // read after done
-	err      error    // read after done
+	log      []string // read after the child is done
 }
 
 func newPostgres(bin string) (*postgres, error) {
@@ -129,7 +125,7 @@ func sweepPostgres() {
 // unprivileged makes the server run as another user if we are root, which it
 // refuses; the folder becomes that user's. Debian's package makes the user.
 func (p *postgres) unprivileged() (*syscall.SysProcAttr, error) {
-	attr := postgresAttributes()
+	attr := childAttributes(syscall.SIGQUIT) // it shuts down at once
 	if os.Geteuid() != 0 {
 		return attr, nil
 	}
@@ -186,36 +182,28 @@ func (p *postgres) initdb() error {
 // start starts the server on a port that is free, and returns when it takes connections.
 func (p *postgres) start() error {
 	for try := 1; ; try++ {
-		port, err := freePort()
-		if err != nil {
+		var err error
+		if p.port, err = freePort(); err != nil {
 			return err
 		}
-		p.port = port
-		err = p.startOn(port)
+		err = p.startOnce()
 		if err == nil || try == postgresTries || !strings.Contains(err.Error(), "Address already in use") {
 			return err
 		}
 	}
 }
 
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	return l.Addr().(*net.TCPAddr).Port, l.Close()
-}
-
-func (p *postgres) startOn(port int) error {
-	cmd := p.command("postgres", "-D", p.data(), "-p", strconv.Itoa(port),
+func (p *postgres) startOnce() error {
+	cmd := p.command("postgres", "-D", p.data(), "-p", strconv.Itoa(p.port),
 		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
 		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "shared_buffers=32MB", "-c", "max_connections=60",
 		"-c", "logging_collector=off", "-c", "log_destination=stderr", "-c", "lc_messages=C")
-	p.done, p.ready, p.log, p.err = make(chan struct{}), make(chan struct{}), nil, nil
-	started := make(chan error, 1)
-	go p.live(cmd, started)
-	if err := <-started; err != nil {
-		<-p.done
+	p.ready, p.log = make(chan struct{}), nil
+	out, err := cmd.StderrPipe()
+	if err != nil {
+		return err
+	}
+	if p.child, err = startChild(cmd, func() { p.follow(out) }); err != nil {
 		return err
 	}
 	timer := time.NewTimer(postgresReady)
@@ -223,35 +211,21 @@ func (p *postgres) startOn(port int) error {
 	select {
 	case <-p.ready:
 		return nil
-	case <-p.done:
-		return fmt.Errorf("the server ended at once: %w\n%s", p.err, strings.Join(p.log, "\n"))
+	case <-p.child.done:
+		return fmt.Errorf("the server ended at once: %w\n%s", p.child.err, strings.Join(p.log, "\n"))
 	case <-timer.C:
 		err := p.stop()
 		return errors.Join(fmt.Errorf("the server was not ready within %v\n%s", postgresReady, strings.Join(p.log, "\n")), err)
 	}
 }
 
-// live is the life of the server. The parent-death signal is sent when the
-// thread that forked ends, so that thread is kept until the server has ended.
-func (p *postgres) live(cmd *exec.Cmd, started chan<- error) {
-	defer close(p.done)
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	out, err := cmd.StderrPipe()
-	if err == nil {
-		err = cmd.Start()
-	}
-	if err != nil {
-		started <- err
-		return
-	}
-	p.process = cmd.Process
-	started <- nil
+// follow keeps the end of the server's log, and notes when it is ready.
+func (p *postgres) follow(out io.Reader) {
 	ready := false
 	for lines := bufio.NewReader(out); ; {
 		line, err := lines.ReadString('\n')
 		if err != nil {
-			break
+			return
 		}
 		if p.log = append(p.log, strings.TrimSuffix(line, "\n")); len(p.log) > 50 {
 			p.log = p.log[1:]
@@ -261,25 +235,23 @@ func (p *postgres) live(cmd *exec.Cmd, started chan<- error) {
 			close(p.ready)
 		}
 	}
-	p.err = cmd.Wait()
 }
 
 // stop ends the server, at once: its data is not needed any more.
 func (p *postgres) stop() error {
-	if p.process == nil {
+	if p.child == nil {
 		return nil
 	}
 	// An immediate shutdown: the server ends its children and removes its shared memory.
-	_ = p.process.Signal(syscall.SIGQUIT) // it may have ended
+	_ = p.child.cmd.Process.Signal(syscall.SIGQUIT) // it may have ended
 	timer := time.NewTimer(postgresStop)
 	defer timer.Stop()
 	select {
-	case <-p.done:
+	case <-p.child.done:
 		return nil
 	case <-timer.C:
 	}
-	_ = p.process.Kill() // its children notice
-	<-p.done
+	p.child.kill() // its children notice
 	return fmt.Errorf("the server did not end within %v of SIGQUIT, and was killed\n%s", postgresStop, strings.Join(p.log, "\n"))
 }
 

@@ -74,7 +74,7 @@ type RegistryServer struct {
 	install      registryInstall
 	dir          string // database and log
 	port, health int
-	process      *registryProcess // nil while it is stopped
+	process      *child // nil while it is stopped
 }
 
 // NewRegistry starts a registry for one test, and ends it with the test.
@@ -118,7 +118,10 @@ func newRegistry(i registryInstall) (*RegistryServer, error) {
 	r := &RegistryServer{install: i, dir: dir}
 	// Between the choice of a port and the start somebody else may take it.
 	for range 3 {
-		if r.port, r.health, err = freePorts(); err != nil {
+		if r.port, err = freePort(); err == nil {
+			r.health, err = freePort()
+		}
+		if err != nil {
 			break
 		}
 		if err = r.start(); err == nil {
@@ -142,26 +145,17 @@ func (r *RegistryServer) remove() {
 	_ = os.RemoveAll(r.dir) // the system's folder for temporary files is cleaned anyway
 }
 
-// freePorts finds two ports that nobody listens on. They are below those that the
-// system gives to clients, or a connection could take the port while the registry
-// is stopped.
-func freePorts() (a, b int, err error) {
-	var found []int
+// freePort finds a port that nobody listens on. It is below those that the system
+// gives to clients, or a connection could take it while the service is stopped.
+func freePort() (int, error) {
 	for range 100 {
 		port := 20_000 + rand.IntN(10_000)
 		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err != nil {
-			continue
-		}
-		_ = l.Close()
-		if len(found) == 0 || found[0] != port {
-			found = append(found, port)
-		}
-		if len(found) == 2 {
-			return found[0], found[1], nil
+		if err == nil {
+			return port, l.Close()
 		}
 	}
-	return 0, 0, errors.New("no two free ports among 100 from 20000 to 29999 on 127.0.0.1")
+	return 0, errors.New("none of 100 ports from 20000 to 29999 is free on 127.0.0.1")
 }
 
 // registryInstall is what is needed to start a registry.
@@ -171,12 +165,8 @@ type registryInstall struct{ java, jar string }
 func installed(t testing.TB) registryInstall {
 	t.Helper()
 	i, err := findRegistry()
-	switch {
-	case err == nil:
-	case os.Getenv("KSIM_REQUIRE_CONTAINERS") == "1":
-		t.Fatalf("%s, and KSIM_REQUIRE_CONTAINERS=1 forbids to skip: %v", needsRegistry, err)
-	default:
-		t.Skipf("%s: %v", needsRegistry, err)
+	if err != nil {
+		lacking(t, needsRegistry, err)
 	}
 	return i
 }

@@ -9,9 +9,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -21,13 +21,7 @@ const readyBound = 90 * time.Second
 
 var errEnded = errors.New("the registry ended before it was ready")
 
-// registryProcess is one life of a registry.
-type registryProcess struct {
-	cmd  *exec.Cmd
-	done chan struct{} // closed when it has ended
-}
-
-func startRegistry(i registryInstall, dir string, port, health int) (*registryProcess, error) {
+func startRegistry(i registryInstall, dir string, port, health int) (*child, error) {
 	logPath := filepath.Join(dir, "registry.log")
 	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
@@ -47,39 +41,19 @@ func startRegistry(i registryInstall, dir string, port, health int) (*registryPr
 		// In a file, so that it survives a kill: ids stay what they were.
 		"APICURIO_DATASOURCE_URL=jdbc:h2:file:" + filepath.Join(dir, "db") + ";WRITE_DELAY=0",
 	}
-	cmd.SysProcAttr = childAttributes()
-	p := &registryProcess{cmd: cmd, done: make(chan struct{})}
-	started := make(chan error)
-	go p.live(started)
-	if err := <-started; err != nil {
+	cmd.SysProcAttr = childAttributes(syscall.SIGKILL)
+	p, err := startChild(cmd, nil)
+	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", i.java, err)
 	}
-	if err := p.awaitReady("http://127.0.0.1:" + strconv.Itoa(health) + "/health/ready"); err != nil {
+	if err := awaitReady(p, "http://127.0.0.1:"+strconv.Itoa(health)+"/health/ready"); err != nil {
 		p.kill()
 		return nil, fmt.Errorf("%w; its log ends with:\n%s", err, tail(logPath, 2000))
 	}
 	return p, nil
 }
 
-// live is the life of the process. It is to die with us, which the kernel tells by
-// the thread that started it: so this goroutine keeps its thread to the end.
-func (p *registryProcess) live(started chan<- error) {
-	defer close(p.done)
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	err := p.cmd.Start()
-	started <- err
-	if err == nil {
-		_ = p.cmd.Wait() // killed, as a rule
-	}
-}
-
-func (p *registryProcess) kill() {
-	_ = p.cmd.Process.Kill() // it may have ended
-	<-p.done
-}
-
-func (p *registryProcess) awaitReady(url string) error {
+func awaitReady(p *child, url string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), readyBound)
 	defer cancel()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}

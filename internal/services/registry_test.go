@@ -143,7 +143,7 @@ func TestRegistryThatCannotStart(t *testing.T) {
 	}
 	defer func() { _ = l.Close() }()
 	taken := l.Addr().(*net.TCPAddr).Port
-	_, health, err := freePorts()
+	health, err := freePort()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,4 +6,6 @@ import "syscall"
 
 // childAttributes: without a parent-death signal only a test binary that is killed
 // leaves its services behind.
-func childAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+func childAttributes(syscall.Signal) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true}
+}
