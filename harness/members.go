@@ -28,8 +28,6 @@ type members struct {
 	admin groupAdmin
 	env   subject.Env // what all members share
 	dir   string      // for logs
-	// transactionalID names a member's; nil where there are no transactions.
-	transactionalID func(member string) string
 
 	ctx context.Context // of the scenario; ends all restarts
 	wg  sync.WaitGroup
@@ -113,8 +111,8 @@ func (g *members) start(ctx context.Context, name string, again bool) error {
 	if g.cfg.Static {
 		env.InstanceID = name
 	}
-	if g.transactionalID != nil {
-		env.TransactionalID = g.transactionalID(name)
+	if env.OutputTopic != "" {
+		env.TransactionalID = transactionalID(env.GroupID, name)
 	}
 	logPath := filepath.Join(g.dir, fmt.Sprintf("%s.%d.log", name, incarnation))
 	// The event comes first: what the process does can only follow it.

@@ -54,7 +54,7 @@ func newNames(cfg Config, sc Scenario) names {
 
 // transactionalID is a member's, over all its lives: the next one ends what the
 // last one left open.
-func (n names) transactionalID(member string) string { return n.group + "." + member }
+func transactionalID(group, member string) string { return group + "." + member }
 
 // maxDeadLetterBytes leaves room for the headers that a dead letter, or an output, adds to
 // the largest record that fits into the topic itself.
@@ -136,9 +136,6 @@ func (s *stage) enlist(dir string) {
 			BatchSize: s.cfg.BatchSize, BatchWait: s.cfg.BatchWait, MaxAttempts: s.cfg.MaxAttempts, DLQTopic: s.names.deadLetter,
 			OutputTopic: s.names.output,
 		},
-	}
-	if s.names.output != "" {
-		s.members.transactionalID = s.names.transactionalID
 	}
 	s.faults = &fault.Env{
 		Log: s.log, Members: s.members, Sink: s.sink, Tap: s.tap, BatchSize: s.cfg.BatchSize,

@@ -105,40 +105,40 @@ func (o *options) resolve(cmd *cobra.Command, command []string) (harness.Config,
 	if len(command) == 0 {
 		command = file.Subject.Command
 	}
+	env := merged(file.Subject.Env, o.subjectEnv)
 	if len(command) == 0 {
-		cfg.Subject = referenceSubject()
-		cfg.Promises = reference.Promises(cfg.BatchSize, cfg.Partitions)
-		if order := cmp.Or(o.order, file.Promises.Order); order != "" {
-			cfg.Promises = reference.InOrder(cfg.Promises, order)
-		}
+		o.judgeReference(file, env, &cfg)
 	} else {
-		cfg.Subject = subject.Process{Command: command, Env: merged(file.Subject.Env, o.subjectEnv)}
+		cfg.Subject = subject.Process{Command: command, Env: env}
 	}
 	if err := o.promise(cmd, file, &cfg); err != nil {
 		return harness.Config{}, err
 	}
-	delivery := map[string]string{}
-	if len(command) == 0 && cfg.Promises.Delivery == history.ExactlyOnce {
-		env := merged(file.Subject.Env, o.subjectEnv)
-		if env["KSIM_DELIVERY"] == reference.SQL {
-			cfg.Outputs = reference.SQLOutputs(env["KSIM_SQL_URL"])
-			cfg.Promises = reference.SQLPromises(cfg.BatchSize, cfg.Partitions)
-		} else {
-			delivery["KSIM_DELIVERY"] = reference.Transactions
-			cfg.Promises = reference.TransactionPromises(cfg.BatchSize, cfg.Partitions)
-		}
-		if err := o.promise(cmd, file, &cfg); err != nil { // what is asked for stands
-			return harness.Config{}, err
-		}
-	}
 	// The reference consumer is not a Process with an Env: Extra reaches both.
-	cfg.Extra = merged(delivery, file.Subject.Env, o.subjectEnv, map[string]string{"KSIM_ORDER": cfg.Promises.Order})
+	cfg.Extra = merged(cfg.Extra, env, map[string]string{"KSIM_ORDER": cfg.Promises.Order})
 	cfg.RunID = newRunID()
 	if cfg.Dir = o.out; cfg.Dir == "" {
 		cfg.Dir = filepath.Join("ksim-out", cfg.RunID)
 	}
 	o.kafka.file = file.Kafka
 	return cfg, o.kafka.choose(cmd.Flags().Changed("kafka"))
+}
+
+// judgeReference makes the reference consumer the subject, with what it promises for the
+// delivery and the order that are asked of it.
+func (o *options) judgeReference(file configFile, env map[string]string, cfg *harness.Config) {
+	cfg.Subject = referenceSubject()
+	switch exactly := cmp.Or(o.delivery, file.Promises.Delivery) == history.ExactlyOnce; {
+	case exactly && env["KSIM_DELIVERY"] == reference.SQL:
+		cfg.Outputs = reference.SQLOutputs(env["KSIM_SQL_URL"])
+		cfg.Promises = reference.SQLPromises(cfg.BatchSize, cfg.Partitions)
+	case exactly:
+		cfg.Extra = map[string]string{"KSIM_DELIVERY": reference.Transactions} // unless env says otherwise
+		cfg.Promises = reference.TransactionPromises(cfg.BatchSize, cfg.Partitions)
+	default:
+		order := cmp.Or(o.order, file.Promises.Order, history.OrderPartition)
+		cfg.Promises = reference.InOrder(reference.Promises(cfg.BatchSize, cfg.Partitions), order)
+	}
 }
 
 // promise lays the promises of the config file and of the flags over the defaults.

@@ -38,7 +38,6 @@ var reasonHeaders = map[string][]string{
 func judgeDeadLetter(f *Facts) Result {
 	r := held(f.Header.Promises.Poison == history.PoisonDeadLetter)
 	copies := map[int32]int{}
-	duplicates := 0
 	for i := range f.letters {
 		l := &f.letters[i]
 		f.judgeLetter(&r, l)
@@ -46,7 +45,6 @@ func judgeDeadLetter(f *Facts) Result {
 			continue
 		}
 		if copies[l.rec]++; copies[l.rec] > 1 {
-			duplicates++
 			if rec := &f.records[l.rec]; !f.explainsLetter(rec, l) {
 				r.violate(func() Evidence { return f.of(l.rec, "dead-lettered again without a cause").by(f, l.pos) })
 			}
@@ -70,7 +68,7 @@ func judgeDeadLetter(f *Facts) Result {
 			})
 		}
 	}
-	r.Figures["poison"], r.Figures["dead_letters"], r.Figures["duplicates"] = float64(poison), float64(len(f.letters)), float64(duplicates)
+	r.Figures["poison"], r.Figures["dead_letters"], r.Figures["duplicates"] = float64(poison), float64(len(f.letters)), float64(f.lettersTwice)
 	switch {
 	case f.known == 0:
 		r.unknown("no record is known to have been produced")

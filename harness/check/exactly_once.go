@@ -45,7 +45,7 @@ func judgeExactlyOnce(f *Facts) Result {
 		open += f.judgeOutputs(&r, int32(i), read && stray == 0)
 	}
 	r.Figures["outputs"], r.Figures["unmatched"], r.Figures["without"] = float64(len(f.outputs)), float64(stray), float64(open)
-	r.Figures["dead_letters_twice"] = float64(f.lettersTwice())
+	r.Figures["dead_letters_twice"] = float64(f.lettersTwice)
 	switch {
 	case f.known == 0:
 		r.unknown("no record is known to have been produced")
@@ -96,20 +96,6 @@ func (f *Facts) outputsOf(ri int32) (positions []int32) {
 		}
 	}
 	return positions
-}
-
-// lettersTwice counts dead letters beyond the first of each record.
-func (f *Facts) lettersTwice() int {
-	seen := map[int32]bool{}
-	n := 0
-	for i := range f.letters {
-		if rec := f.letters[i].rec; rec != none && seen[rec] {
-			n++
-		} else {
-			seen[rec] = true
-		}
-	}
-	return n
 }
 
 // kept tells whether what a record was to bring about lasts, whatever became of

@@ -37,10 +37,11 @@ type Facts struct {
 	happens map[string]int // faults that happened, by name
 	why     map[string]string
 
-	unmatched []int32 // positions of EffectUnmatched
-	assigned  int     // Assigned events
-	slot      []int32 // by position: index of the effect or commit that the event began
-	known     int     // records that are known to be in the topic
+	lettersTwice int     // dead letters beyond the first of each record
+	unmatched    []int32 // positions of EffectUnmatched
+	assigned     int     // Assigned events
+	slot         []int32 // by position: index of the effect or commit that the event began
+	known        int     // records that are known to be in the topic
 }
 
 // NewFacts indexes h. It reads the events once for the records and once in

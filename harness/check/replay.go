@@ -73,10 +73,12 @@ func (r *replay) run() {
 			r.effect(pos, e)
 		case history.EffectUnmatched:
 			r.unmatched = append(r.unmatched, pos)
-		case history.CommitRequested, history.CommitSealed, history.Committed:
+		case history.CommitRequested, history.Committed:
 			if r.mine(e.Topic) {
 				r.commit(pos, e)
 			}
+		case history.CommitSealed:
+			r.sealed(pos, e)
 		case history.Aborted:
 			r.aborted(pos, e)
 		case history.DeadLettered:
@@ -141,18 +143,26 @@ func (r *replay) stands(s *seat, e *history.Event) standing {
 	return zombie
 }
 
-func (r *replay) commit(pos int32, e *history.Event) {
+// requested is the commit whose request an event refers to, none if there is none.
+func (r *replay) requested(pos int32, e *history.Event) int32 {
 	ref := r.at(e.Ref)
-	if e.Kind == history.CommitSealed {
-		r.sealed(pos, e, ref)
-		return
+	if ref == none || ref >= pos || r.events[ref].Kind != history.CommitRequested {
+		return none
 	}
-	if e.Kind == history.CommitRequested || ref == none || ref >= pos || r.events[ref].Kind != history.CommitRequested || r.slot[ref] == none {
+	return r.slot[ref]
+}
+
+func (r *replay) commit(pos int32, e *history.Event) {
+	ci := none
+	if e.Kind == history.Committed {
+		ci = r.requested(pos, e)
+	}
+	if ci == none {
 		c := commit{offset: e.Offset, at: e.At, request: pos, sealed: none, answer: none,
 			life: r.life(e.Member, e.Incarnation), part: r.part(e.Partition), txn: e.Note == "txn"}
 		c.other = r.otherOwner(c.part, c.life)
-		ci := int32(len(r.commits))
-		r.slot[pos], ref = ci, pos
+		ci = int32(len(r.commits))
+		r.slot[pos] = ci
 		s := r.seat(c.life, c.part)
 		if s.request = ci; s.crash != none {
 			r.crashes[s.crash].late = append(r.crashes[s.crash].late, ci)
@@ -163,7 +173,6 @@ func (r *replay) commit(pos int32, e *history.Event) {
 	if e.Kind == history.CommitRequested {
 		return
 	}
-	ci := r.slot[ref]
 	c := &r.commits[ci]
 	if c.answer != none {
 		return // answered twice: the first answer is the one that counted
@@ -199,6 +208,9 @@ func (r *replay) deadLetter(pos int32, e *history.Event) {
 	if e.Message != "" {
 		l.rec = r.record(e.Message)
 		rec := &r.records[l.rec]
+		if rec.letter != none {
+			r.lettersTwice++
+		}
 		if rec.letter == none || l.time < r.letters[rec.letter].time {
 			rec.letter = int32(len(r.letters))
 		}

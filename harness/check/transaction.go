@@ -7,12 +7,12 @@ import (
 )
 
 // sealed notes that the transaction of a commit was asked to commit.
-func (r *replay) sealed(pos int32, e *history.Event, ref int32) {
-	if ref == none || ref >= pos || r.events[ref].Kind != history.CommitRequested || r.slot[ref] == none {
+func (r *replay) sealed(pos int32, e *history.Event) {
+	ci := r.requested(pos, e)
+	if ci == none {
 		return
 	}
-	c := &r.commits[r.slot[ref]]
-	if c.sealed == none && c.answer == none {
+	if c := &r.commits[ci]; c.sealed == none && c.answer == none {
 		c.sealed, c.at = pos, e.At
 	}
 }

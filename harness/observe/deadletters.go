@@ -113,13 +113,8 @@ func (d *DeadLetters) Count() int {
 
 func (d *DeadLetters) record(rec *kgo.Record) {
 	origin := findOrigin(rec.Headers)
-	e := history.Event{
-		Kind:  history.DeadLettered,
-		Topic: rec.Topic, Partition: rec.Partition, Offset: rec.Offset,
-		Key: bounded(string(rec.Key), maxKey), Hash: hash(rec.Value), Size: len(rec.Value),
-		Time:   appended(d.cfg.Log, rec),
-		Origin: origin.where(), Headers: headers(rec.Headers), Note: origin.note,
-	}
+	e := seen(history.DeadLettered, rec)
+	e.Time, e.Origin, e.Headers, e.Note = appended(d.cfg.Log, rec), origin.where(), headers(rec.Headers), origin.note
 	if entry, ok := d.match(rec, origin); ok {
 		e.Message, e.Poison = entry.ID, string(entry.Poison)
 	}

@@ -1,13 +1,12 @@
 package observe
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -17,7 +16,7 @@ import (
 
 // HeaderRecord is the header by which an output names the record that it was
 // made from, as topic/partition/offset. It is that of effects at the sink too.
-const HeaderRecord = "Ksim-Record"
+const HeaderRecord = workload.HeaderRecord
 
 // Output is what came of one record in a store outside of Kafka: a row of a
 // table, a document.
@@ -74,14 +73,10 @@ func ReadOutputs(ctx context.Context, opts []kgo.Opt, topic string, ledger *work
 		return false, err
 	}
 	m := matcher{ledger: ledger, topic: log.Header().Topic}
-	for {
-		if behind, _ := r.behind(end); !behind {
-			return settled, nil
-		}
-		if !r.poll(bounded, func(rec *kgo.Record) { log.Append(m.output(rec)) }) {
-			return false, fmt.Errorf("read outputs: %w", errors.Join(bounded.Err(), r.state(end)))
-		}
+	if err := r.readTo(bounded, end, func(rec *kgo.Record) { log.Append(m.output(rec)) }); err != nil {
+		return false, fmt.Errorf("read outputs: %w", err)
 	}
+	return settled, nil
 }
 
 // settled waits until the last stable offset is the end of every partition; false
@@ -115,12 +110,11 @@ func (r *reader) settled(ctx context.Context) (bool, error) {
 		switch {
 		case err == nil && !open:
 			return true, nil
-		case ctx.Err() != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded):
+		case err == nil && pause(ctx, askAgain):
+		case errors.Is(context.Cause(ctx), context.DeadlineExceeded):
 			return false, nil
-		case err != nil:
-			return false, err
-		case !pause(ctx, askAgain) && !errors.Is(context.Cause(ctx), context.DeadlineExceeded):
-			return false, context.Cause(ctx)
+		default:
+			return false, cmp.Or(err, context.Cause(ctx))
 		}
 	}
 }
@@ -134,11 +128,8 @@ type matcher struct {
 func (m matcher) output(rec *kgo.Record) history.Event {
 	source, _ := header(rec.Headers, HeaderRecord)
 	id, _ := header(rec.Headers, workload.HeaderID)
-	e := history.Event{
-		Kind: history.Output, Topic: rec.Topic, Partition: rec.Partition, Offset: rec.Offset,
-		Key: bounded(string(rec.Key), maxKey), Hash: hash(rec.Value), Size: len(rec.Value),
-		Origin: bounded(string(source), maxHeaderValue),
-	}
+	e := seen(history.Output, rec)
+	e.Origin = bounded(string(source), maxHeaderValue)
 	if entry, ok := m.match(string(source), string(id), rec.Value); ok {
 		e.Message, e.Poison = entry.ID, string(entry.Poison)
 	}
@@ -148,7 +139,7 @@ func (m matcher) output(rec *kgo.Record) history.Event {
 // match believes the place that an output names most: it was made for that. Then
 // come ids, in a header or in the field "id" of JSON, and the bytes.
 func (m matcher) match(source, id string, value []byte) (workload.Entry, bool) {
-	if partition, offset, ok := m.place(source); ok {
+	if partition, offset, ok := workload.ParseRecord(m.topic, source); ok {
 		if e, ok := m.ledger.ByRecord(partition, offset); ok {
 			return e, true
 		}
@@ -167,13 +158,4 @@ func (m matcher) match(source, id string, value []byte) (workload.Entry, bool) {
 		return workload.Entry{}, false
 	}
 	return m.ledger.ByID(body.ID)
-}
-
-// place reads topic/partition/offset, of the topic under test.
-func (m matcher) place(source string) (partition int32, offset int64, ok bool) {
-	rest, ours := strings.CutPrefix(source, m.topic+"/")
-	p, o, cut := strings.Cut(rest, "/")
-	part, perr := strconv.ParseInt(p, 10, 32)
-	offset, oerr := strconv.ParseInt(o, 10, 64)
-	return int32(part), offset, ours && cut && perr == nil && oerr == nil && part >= 0 && offset >= 0
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/ksim-dev/ksim/harness/history"
 )
 
 const (
@@ -104,6 +106,26 @@ func (r *reader) behind(end map[int32]int64) (bool, <-chan struct{}) {
 		}
 	}
 	return false, r.moved
+}
+
+// readTo hands everything up to end to handle.
+func (r *reader) readTo(ctx context.Context, end map[int32]int64, handle func(*kgo.Record)) error {
+	for {
+		if behind, _ := r.behind(end); !behind {
+			return nil
+		}
+		if !r.poll(ctx, handle) {
+			return errors.Join(ctx.Err(), r.state(end))
+		}
+	}
+}
+
+// seen starts the event about a record that was read.
+func seen(kind history.Kind, rec *kgo.Record) history.Event {
+	return history.Event{
+		Kind: kind, Topic: rec.Topic, Partition: rec.Partition, Offset: rec.Offset,
+		Key: bounded(string(rec.Key), maxKey), Hash: hash(rec.Value), Size: len(rec.Value),
+	}
 }
 
 // state tells in words how far the reader is, for errors.

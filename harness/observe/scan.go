@@ -3,7 +3,6 @@ package observe
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -46,14 +45,10 @@ func Scan(ctx context.Context, opts []kgo.Opt, topic string, ledger *workload.Le
 		return Scanned{}, err
 	}
 	s := scan{ledger: ledger, log: log, end: end, open: unanswered(log, topic), found: make(map[string]bool)}
-	for {
-		if behind, _ := r.behind(end); !behind {
-			return s.Scanned, nil
-		}
-		if !r.poll(ctx, s.record) {
-			return s.Scanned, fmt.Errorf("scan: %w", errors.Join(ctx.Err(), r.state(end)))
-		}
+	if err := r.readTo(ctx, end, s.record); err != nil {
+		return s.Scanned, fmt.Errorf("scan: %w", err)
 	}
+	return s.Scanned, nil
 }
 
 type scan struct {

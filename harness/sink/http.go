@@ -15,11 +15,12 @@ import (
 	"unicode/utf8"
 
 	"github.com/ksim-dev/ksim/harness/history"
+	"github.com/ksim-dev/ksim/harness/workload"
 )
 
 // Headers of requests.
 const (
-	HeaderRecord        = "Ksim-Record"          // topic/partition/offset of the record
+	HeaderRecord        = workload.HeaderRecord  // topic/partition/offset of the record
 	HeaderID            = "Ksim-Id"              // id of the message
 	HeaderStopOnFailure = "Ksim-Stop-On-Failure" // true: a batch ends at its first failure
 )

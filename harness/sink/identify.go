@@ -5,8 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/ksim-dev/ksim/harness/workload"
@@ -26,7 +24,7 @@ type reference struct {
 
 // find returns the record that an effect is of.
 func (s *Sink) find(ctx context.Context, r reference) (workload.Entry, bool) {
-	partition, offset, placed := s.place(r.record)
+	partition, offset, placed := workload.ParseRecord(s.cfg.Topic, r.record)
 	if placed {
 		if e, ok := s.cfg.Ledger.ByRecord(partition, offset); ok {
 			return e, true
@@ -51,18 +49,6 @@ func (s *Sink) find(ctx context.Context, r reference) (workload.Entry, bool) {
 	bounded, cancel := context.WithTimeout(ctx, awaitAck)
 	defer cancel()
 	return s.cfg.Ledger.AwaitRecord(bounded, partition, offset)
-}
-
-// place reads topic/partition/offset.
-func (s *Sink) place(record string) (partition int32, offset int64, ok bool) {
-	rest, found := strings.CutPrefix(record, s.cfg.Topic+"/")
-	if !found {
-		return 0, 0, false
-	}
-	p, o, found := strings.Cut(rest, "/")
-	part, perr := strconv.ParseInt(p, 10, 32)
-	offset, oerr := strconv.ParseInt(o, 10, 64)
-	return int32(part), offset, found && perr == nil && oerr == nil && part >= 0 && offset >= 0
 }
 
 var plainID = []string{"id"}

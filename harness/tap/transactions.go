@@ -74,7 +74,7 @@ func (g *group) tookAlong(l life, ex *exchange, r *kmsg.TxnOffsetCommitResponse)
 				continue
 			}
 			for _, c := range t.commits {
-				c.accepted = c.accepted || slices.ContainsFunc(ex.commits[tp], func(of committed) bool { return of.seq == c.seq })
+				c.accepted = c.accepted || slices.Contains(ex.commits[tp], c.committed)
 			}
 		}
 	}
@@ -86,9 +86,7 @@ func (t *txn) drop(refused []committed) {
 	if t == nil {
 		return
 	}
-	t.commits = slices.DeleteFunc(t.commits, func(c *txnCommit) bool {
-		return slices.ContainsFunc(refused, func(of committed) bool { return of.seq == c.seq })
-	})
+	t.commits = slices.DeleteFunc(t.commits, func(c *txnCommit) bool { return slices.Contains(refused, c.committed) })
 }
 
 // pending returns the offsets that a request to commit will make true, for rules.

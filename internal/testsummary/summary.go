@@ -13,14 +13,14 @@ import (
 	"strings"
 )
 
-// need is something that tests are skipped for the lack of: the mark in their reason,
-// and the targets of make that get it (on Debian, as root).
-type need struct{ mark, what, targets string }
+// need is something that tests are skipped for the lack of, with "needs" and what in their
+// reason, and the targets of make that get it (on Debian, as root).
+type need struct{ what, targets string }
 
 var needs = []need{
-	{"needs containers", "containers", "docker kafka-image"}, // no Docker answered, or no Kafka image was there
-	{"needs a schema registry", "a schema registry", "registry"},
-	{"needs PostgreSQL", "PostgreSQL", "postgres"},
+	{"containers", "docker kafka-image"}, // no Docker answered, or no Kafka image was there
+	{"a schema registry", "registry"},
+	{"PostgreSQL", "postgres"},
 }
 
 // event is one line of `go test -json`; see go doc test2json.
@@ -226,7 +226,7 @@ func (s *summary) print(strict bool) {
 	lacking := make([][]skip, len(needs))
 	var others []skip
 	for _, k := range s.skipped {
-		if i := slices.IndexFunc(needs, func(n need) bool { return strings.Contains(k.reason, n.mark) }); i >= 0 {
+		if i := slices.IndexFunc(needs, func(n need) bool { return strings.Contains(k.reason, "needs "+n.what) }); i >= 0 {
 			lacking[i] = append(lacking[i], k)
 		} else {
 			others = append(others, k)
