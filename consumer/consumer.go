@@ -34,13 +34,8 @@ func newConsumer(cfg Config, v validation, handler Handler, tx TxHandler) (*Cons
 	if err := append(v, cfg.validate()...).join(); err != nil {
 		return nil, err
 	}
-	security, err := cfg.SecurityOpts()
-	if err != nil {
+	if err := cfg.prepare(); err != nil {
 		return nil, err
-	}
-	cfg.ClientOpts = slices.Concat(security, cfg.ClientOpts)
-	if cfg.Logger == nil {
-		cfg.Logger = slog.Default()
 	}
 	c := &Consumer{cfg: cfg}
 	c.e = &engine{cfg: &c.cfg, handler: handler, tx: tx, log: c.cfg.Logger, running: make(map[topicPartition]<-chan struct{})}
@@ -52,6 +47,20 @@ func newConsumer(cfg Config, v validation, handler Handler, tx TxHandler) (*Cons
 		return nil, fmt.Errorf("consumer: ClientOpts, which the dead-letter producer gets too: %w", err)
 	}
 	return c, nil
+}
+
+// prepare reads what Config.TLS and Config.SASL name into options of Kafka clients, and
+// gives it a logger.
+func (c *Config) prepare() error {
+	security, err := c.SecurityOpts()
+	if err != nil {
+		return err
+	}
+	c.ClientOpts = slices.Concat(security, c.ClientOpts)
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return nil
 }
 
 // Run joins the group and consumes until ctx ends; then it stops taking

@@ -84,7 +84,6 @@ func TestGracefulStop(t *testing.T) {
 	e := newEffects()
 	r := k.start(cfg, e.handler(2*time.Millisecond, false))
 	<-e.first
-	time.Sleep(50 * time.Millisecond)
 	r.finish()
 	if done := int64(e.distinct()); k.committed() != done || done == 0 || done == 400 {
 		t.Fatalf("committed %d, done %d", k.committed(), done)

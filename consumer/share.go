@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"slices"
 	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -93,15 +91,12 @@ func NewShare(cfg ShareConfig, handler ShareHandler) (*ShareConsumer, error) {
 	if err := append(v, cfg.validate()...).join(); err != nil {
 		return nil, err
 	}
-	security, err := cfg.common().SecurityOpts()
-	if err != nil {
+	common := cfg.common()
+	if err := common.prepare(); err != nil {
 		return nil, err
 	}
-	cfg.ClientOpts = slices.Concat(security, cfg.ClientOpts)
-	if cfg.Logger == nil {
-		cfg.Logger = slog.Default()
-	}
-	c := &ShareConsumer{cfg: cfg, handler: handler, common: cfg.common()}
+	cfg.ClientOpts, cfg.Logger = common.ClientOpts, common.Logger
+	c := &ShareConsumer{cfg: cfg, handler: handler, common: common}
 	c.e = &engine{cfg: &c.common, log: cfg.Logger}
 	return c, nil
 }

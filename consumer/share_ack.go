@@ -97,7 +97,7 @@ func (s *shareSession) acknowledge(ctx context.Context, recs []*held) {
 		case err != nil: // the session ends
 			refused = err
 		case !told:
-			s.abortLocked(errImplicit)
+			s.abort(errImplicit)
 			refused = errImplicit
 		default: // what was refused comes again when its lock has ended, and then an answer does
 			s.engine.vitals.acked(g.tp, refused, s.cfg.HealthTimeout+s.lock)

@@ -106,7 +106,7 @@ func (c ShareConfig) validate() validation { return c.common().validate() }
 
 // common is what a share consumer has in common with a Consumer: what is
 // validated, what dead letters and the options of their producer are made from, how
-// to get at the brokers, and the bounds of its health. All else is a default, in which nothing is wrong.
+// to get at the brokers, the bounds of its health, and the hooks of what is common. All else is a default, in which nothing is wrong.
 func (c ShareConfig) common() Config {
 	d := DefaultConfig()
 	d.Brokers, d.Topics, d.Group, d.ClientID = c.Brokers, c.Topics, c.Group, c.ClientID
@@ -118,5 +118,6 @@ func (c ShareConfig) common() Config {
 	if c.Start != "" {
 		d.Start = c.Start
 	}
+	d.Hooks = Hooks{OnBatch: c.Hooks.OnBatch, OnRetry: c.Hooks.OnRetry, OnPoison: c.Hooks.OnPoison, OnStall: c.Hooks.OnStall}
 	return d
 }

@@ -285,3 +285,23 @@ func TestShareStallOfACallThatReturned(t *testing.T) {
 		t.Errorf("%d stuck, %v", s.stuck, context.Cause(s.stopped))
 	}
 }
+
+// A record whose lock was lost, and whose handler then hangs, is not given back: it may
+// be somebody else's, and its release would be taken for theirs.
+func TestShareStallOfACallWhoseLockIsLost(t *testing.T) {
+	p := newSharePatient(t)
+	s := p.s
+	lost, ours := p.holds(3, 1), p.holds(4, 1)
+	s.admit(s.unbuffer(lost.rec))
+	s.admit(s.unbuffer(ours.rec))
+	b := s.take(s.queue(lost.tp))
+	s.running++
+	s.loseAll([]*held{lost}, errExpired)
+	s.stalled(b, &call{began: time.Now()})
+	if len(s.ends) != 1 || s.ends[0] != ours || ours.status != kgo.AckRelease {
+		t.Errorf("%d records are acknowledged, want the release of the one that is ours", len(s.ends))
+	}
+	if lost.state != holdEnded || s.stuck != 1 || s.counts.flightCount.Load() != 0 {
+		t.Errorf("state %d, %d stuck, %d in flight", lost.state, s.stuck, s.counts.flightCount.Load())
+	}
+}

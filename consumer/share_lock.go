@@ -66,7 +66,7 @@ func (s *shareSession) renewOnce(ctx context.Context, recs []*held, before error
 		case !told && before != nil:
 			refused[tp] = refusal{hs, before}
 		case !told:
-			s.abortLocked(errImplicit)
+			s.abort(errImplicit)
 		case answer != nil:
 			refused[tp] = refusal{hs, answer}
 		default:

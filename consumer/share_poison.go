@@ -36,7 +36,7 @@ func (s *shareSession) poison(h *held, cause error) {
 			s.logArchived(h)
 		}
 		if s.letterCtx.Err() == nil {
-			s.stopLocked(&PoisonError{r.Topic, r.Partition, r.Offset, h.attempts(), cause})
+			s.stop(&PoisonError{r.Topic, r.Partition, r.Offset, h.attempts(), cause})
 		}
 		s.end(h, kgo.AckRelease)
 		return

@@ -217,22 +217,10 @@ func (s *shareSession) eachHeld(fn func(*held)) {
 }
 
 // stop ends the session gracefully, and Run with err.
-func (s *shareSession) stop(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.stopLocked(err)
-}
-
-func (s *shareSession) stopLocked(err error) { s.endStop(err) }
+func (s *shareSession) stop(err error) { s.endStop(err) }
 
 // abort ends the session, and Run with err, without waiting for handlers.
 func (s *shareSession) abort(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.abortLocked(err)
-}
-
-func (s *shareSession) abortLocked(err error) {
 	s.endStop(err)
 	s.endCalls(err)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -32,7 +31,7 @@ func (s *shareSession) work(b *shareBatch) {
 }
 
 // call gives a batch to the handler.
-func (s *shareSession) call(b *shareBatch) (err error) {
+func (s *shareSession) call(b *shareBatch) error {
 	ctx := context.WithValue(b.ctx, stoppingKey{}, stopSign{s.stopping, &s.watched, b.recs[0].attempts() + 1})
 	if d := s.patience(b); d > 0 {
 		var cancel context.CancelFunc
@@ -44,20 +43,9 @@ func (s *shareSession) call(b *shareBatch) (err error) {
 	for i, h := range b.recs {
 		batch.Records[i] = h.rec
 	}
-	first := batch.Records[0].Offset
-	at := RecordID{tp.topic, tp.partition, first}
+	at := RecordID{tp.topic, tp.partition, batch.Records[0].Offset}
 	defer s.engine.vitals.calls.begin(at, len(b.recs), s.cfg.StallTimeout, func(one *call) { s.stalled(b, one) })()
-	start := time.Now()
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("consumer: the handler panicked: %v", p)
-			s.log.Error("the handler panicked", "topic", tp.topic, "partition", tp.partition, "offset", first, "panic", p, "stack", string(debug.Stack()))
-		}
-		if hook := s.cfg.Hooks.OnBatch; hook != nil {
-			hook(BatchInfo{tp.topic, tp.partition, first, len(b.recs), time.Since(start), err})
-		}
-	}()
-	return s.handler(ctx, batch)
+	return s.engine.guard(batch, func() error { return s.handler(ctx, batch) })
 }
 
 // patience is how long a handler call may take; 0 is for ever. Without renewal
@@ -79,17 +67,21 @@ func (s *shareSession) patience(b *shareBatch) time.Duration {
 
 // stalled gives the records of a handler call that hangs to others, and stops.
 func (s *shareSession) stalled(b *shareBatch, one *call) {
-	err := s.engine.tellStall(one, s.cfg.Hooks.OnStall)
+	err := s.engine.tellStall(one)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.stopLocked(err)
+	s.stop(err)
 	if b.over { // it has returned just now
 		return
 	}
 	b.stalled = true
 	s.stuck++
 	for _, h := range b.recs {
-		if h.batch == b {
+		switch {
+		case h.batch != b:
+		case h.lost: // there is nothing to give back
+			s.drop(h)
+		default:
 			s.bury(s.giveBack(h)...)
 		}
 	}
@@ -188,10 +180,7 @@ func (s *shareSession) again(q *shareQueue, h *held, attempts int, after time.Du
 		return s.giveBack(h)
 	}
 	info := RetryInfo{Topic: h.tp.topic, Partition: h.tp.partition, Offset: h.rec.Offset, Attempts: h.attempts(), Wait: s.cfg.Retry.after(attempts, after), Err: err}
-	s.log.Warn("will try again", "topic", info.Topic, "partition", info.Partition, "offset", info.Offset, "attempts", info.Attempts, "wait", info.Wait, "err", info.Err)
-	if hook := s.cfg.Hooks.OnRetry; hook != nil {
-		hook(info)
-	}
+	s.engine.retrying(info)
 	s.wait(q, h, info.Wait)
 	return nil
 }

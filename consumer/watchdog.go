@@ -92,16 +92,16 @@ func (e *engine) watch(t *task) (end func()) {
 // for the call of its earlier epoch.
 func (e *engine) stalled(t *task, one *call) {
 	t.part.stall(t)
-	err := e.tellStall(one, e.cfg.Hooks.OnStall)
+	err := e.tellStall(one)
 	t.part.owner.stop(err)
 	e.stopRun(err)
 }
 
 // tellStall tells that a handler call has stalled, and returns what Run is to say.
-func (e *engine) tellStall(one *call, hook func(StallInfo)) error {
+func (e *engine) tellStall(one *call) error {
 	at := one.at
 	e.log.Error("a handler call has stalled, the consumer stops", "topic", at.Topic, "partition", at.Partition, "offset", at.Offset, "records", one.records, "stall_timeout", e.cfg.StallTimeout)
-	if hook != nil {
+	if hook := e.cfg.Hooks.OnStall; hook != nil {
 		hook(StallInfo{Topic: at.Topic, Partition: at.Partition, FirstOffset: at.Offset, Records: one.records, Running: time.Since(one.began)})
 	}
 	return fmt.Errorf("%w: %s/%d@%d, %d records, for more than %v", ErrStalled, at.Topic, at.Partition, at.Offset, one.records, e.cfg.StallTimeout)

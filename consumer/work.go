@@ -69,7 +69,7 @@ func (p *partition) overtaken(err error) {
 }
 
 // call gives a batch to the handler.
-func (e *engine) call(t *task) (err error) {
+func (e *engine) call(t *task) error {
 	ctx := context.WithValue(t.part.ctx, stoppingKey{}, stopSign{t.stopping, &t.part.watched, t.entries[0].attempts() + 1})
 	if e.cfg.HandlerTimeout > 0 {
 		var cancel context.CancelFunc
@@ -80,8 +80,19 @@ func (e *engine) call(t *task) (err error) {
 	for i, en := range t.entries {
 		b.Records[i] = en.rec
 	}
-	first := b.Records[0].Offset
 	defer e.watch(t)()
+	return e.guard(b, func() error {
+		if e.tx != nil {
+			t.out = newOutbox(b.Records)
+			return e.tx(context.WithValue(ctx, outboxKey{}, t.out), b, t.out)
+		}
+		return e.handler(ctx, b)
+	})
+}
+
+// guard makes an error of a handler's panic, and tells of the batch.
+func (e *engine) guard(b Batch, handle func() error) (err error) {
+	first := b.Records[0].Offset
 	start := time.Now()
 	defer func() {
 		if p := recover(); p != nil {
@@ -89,14 +100,10 @@ func (e *engine) call(t *task) (err error) {
 			e.log.Error("the handler panicked", "topic", b.Topic, "partition", b.Partition, "offset", first, "panic", p, "stack", string(debug.Stack()))
 		}
 		if hook := e.cfg.Hooks.OnBatch; hook != nil {
-			hook(BatchInfo{b.Topic, b.Partition, first, len(t.entries), time.Since(start), err})
+			hook(BatchInfo{b.Topic, b.Partition, first, len(b.Records), time.Since(start), err})
 		}
 	}()
-	if e.tx != nil {
-		t.out = newOutbox(b.Records)
-		return e.tx(context.WithValue(ctx, outboxKey{}, t.out), b, t.out)
-	}
-	return e.handler(ctx, b)
+	return handle()
 }
 
 // emit produces the outputs of the records that are done, before they count as
