@@ -26,9 +26,11 @@ run: ## run the main job: make run ARGS='--kafka containers -- python3 worker.py
 	$(GO) run ./cmd/ksim run $(ARGS)
 
 # Never from the cache: what a test does depends on Docker, which go test cannot see.
+# consumer/bench is a module of its own.
 test: ## test everything under the race detector; what needs Docker, PostgreSQL or a registry runs where they are
 	@if [ "$$KSIM_REQUIRE_CONTAINERS" = 1 ] && ! timeout 10 docker info >/dev/null 2>&1; then \
 		echo "KSIM_REQUIRE_CONTAINERS=1, but no Docker answers. On Debian, as root: make docker kafka-image" >&2; exit 1; fi
+	@$(if $(filter ./...,$(PKG)),cd consumer/bench && $(GO) test -race ./...)
 	@$(GO) run ./internal/testsummary $(GO) test -json -race -count=1 \
 		-p $(TEST_P) -timeout $(TEST_TIMEOUT) $(PKG)
 

@@ -7,8 +7,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-type kgoRecord = kgo.Record
-
 // consumeFranz is the loop that one writes with franz-go alone: poll what there is, hand
 // it on in batches of one partition, commit what was polled every interval.
 func consumeFranz(ctx context.Context, s setup, m *meter) error {
@@ -30,11 +28,7 @@ func consumeFranz(ctx context.Context, s setup, m *meter) error {
 		}
 		done := false
 		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
-			for recs := p.Records; len(recs) > 0; {
-				n := min(len(recs), batchSize)
-				done = m.handle(n) || done
-				recs = recs[n:]
-			}
+			done = m.hand(p.Records) || done
 		})
 		if done || time.Since(last) >= commitEvery {
 			if err := cl.CommitUncommittedOffsets(ctx); err != nil {

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // meter counts what a consumer handles, and notes what the process used for it.
@@ -32,7 +34,6 @@ type mark struct {
 	count   int64
 	cpu     time.Duration
 	mallocs uint64
-	bytes   uint64
 }
 
 func (m *meter) mark() mark {
@@ -41,7 +42,7 @@ func (m *meter) mark() mark {
 	var mem runtime.MemStats
 	runtime.ReadMemStats(&mem)
 	return mark{
-		at: time.Now(), count: m.count.Load(), mallocs: mem.Mallocs, bytes: mem.TotalAlloc,
+		at: time.Now(), count: m.count.Load(), mallocs: mem.Mallocs,
 		cpu: time.Duration(usage.Utime.Nano() + usage.Stime.Nano()),
 	}
 }
@@ -68,6 +69,16 @@ func (m *meter) handle(n int) bool {
 	}
 	close(m.full)
 	return true
+}
+
+// hand calls the handler with a partition's records, batch by batch.
+func (m *meter) hand(records []*kgo.Record) (last bool) {
+	for len(records) > 0 {
+		n := min(len(records), batchSize)
+		last = m.handle(n) || last
+		records = records[n:]
+	}
+	return last
 }
 
 // committed is called when all that was handled is committed.
@@ -99,6 +110,6 @@ func (m *meter) result() (result, error) {
 	}
 	return result{
 		Records: int(m.end.count - m.begin.count), Took: m.end.at.Sub(m.begin.at), CPU: m.end.cpu - m.begin.cpu,
-		Mallocs: m.end.mallocs - m.begin.mallocs, Bytes: m.end.bytes - m.begin.bytes,
+		Mallocs: m.end.mallocs - m.begin.mallocs,
 	}, nil
 }

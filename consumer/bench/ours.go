@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/ksim-dev/ksim/consumer"
 )
 
@@ -62,7 +64,7 @@ func keyedOurs(ctx context.Context, s setup, m *meter) error {
 	cfg := oursConfig(s, keyedTopic)
 	cfg.Order, cfg.Concurrency = consumer.OrderKey, concurrency
 	go m.watch(stop)
-	c, err := consumer.New(cfg, consumer.Each(func(context.Context, *kgoRecord) error {
+	c, err := consumer.New(cfg, consumer.Each(func(context.Context, *kgo.Record) error {
 		<-time.After(wait)
 		m.count.Add(1)
 		m.start()

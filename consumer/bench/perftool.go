@@ -10,7 +10,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -75,7 +74,6 @@ func (b *bench) runTool(ctx context.Context, s setup) (result, error) {
 	cmd := exec.Command("java", "-Xmx1g", "-cp", filepath.Join(b.tool, "*"), "org.apache.kafka.tools.ConsumerPerformance",
 		"--bootstrap-server", strings.Join(s.Brokers, ","), "--topic", topic, "--group", s.Group, "--num-records", strconv.Itoa(s.Records),
 		"--fetch-size", strconv.Itoa(fetchMaxPartition), "--command-config", config.Name(), "--hide-header")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := output(ctx, cmd)
 	if err != nil {
 		return result{}, fmt.Errorf("ConsumerPerformance: %w\n%s", err, out)
@@ -84,10 +82,8 @@ func (b *bench) runTool(ctx context.Context, s setup) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	if state, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		r.RSS = state.Maxrss << 10
-		r.CPU = time.Duration(state.Utime.Nano() + state.Stime.Nano())
-	}
+	used := usage(cmd)
+	r.RSS, r.CPU = used.Maxrss<<10, time.Duration(used.Utime.Nano()+used.Stime.Nano())
 	return r, nil
 }
 

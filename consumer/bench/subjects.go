@@ -16,6 +16,7 @@ const (
 	ours     = "ksim"
 	raw      = "franz-go"
 	perfTool = "perf-tool"
+	ceiling  = "ceiling"
 	ideal    = "ideal"
 )
 
@@ -26,6 +27,7 @@ var subjects = []subject{
 	{"kafka-go", "segmentio/kafka-go", consumeSegmentio},
 	{"confluent", "confluent-kafka-go", consumeConfluent},
 	{perfTool, "Kafka's `ConsumerPerformance`", nil},
+	{ceiling, "what this machine can deliver: four franz-go clients in one process, no group, no commits", consumeCeiling},
 }
 
 var keySubjects = []subject{

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -44,8 +45,7 @@ type result struct {
 	Took    time.Duration // first record handed over, to the last one handled and committed
 	CPU     time.Duration // of the process, over the same time
 	Mallocs uint64        // of the Go heap, over the same time
-	Bytes   uint64
-	RSS     int64 // peak of the process, in bytes
+	RSS     int64         // peak of the process, in bytes
 }
 
 func (r result) rate() float64 { return float64(r.Records) / r.Took.Seconds() }
@@ -100,7 +100,6 @@ func spawn(ctx context.Context, s setup, profiles string) (result, error) {
 		return result{}, err
 	}
 	cmd.Stderr = os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := output(ctx, cmd)
 	if err != nil {
 		return result{}, fmt.Errorf("trial of %s: %w", s.Subject, err)
@@ -109,9 +108,7 @@ func spawn(ctx context.Context, s setup, profiles string) (result, error) {
 	if err := json.Unmarshal(out, &r); err != nil {
 		return result{}, fmt.Errorf("trial of %s: %w", s.Subject, err)
 	}
-	if state, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		r.RSS = state.Maxrss << 10
-	}
+	r.RSS = usage(cmd).Maxrss << 10
 	return r, nil
 }
 
@@ -119,12 +116,19 @@ func spawn(ctx context.Context, s setup, profiles string) (result, error) {
 func output(ctx context.Context, cmd *exec.Cmd) ([]byte, error) {
 	runtime.LockOSThread() // Pdeathsig is for the death of the thread
 	defer runtime.UnlockOSThread()
-	stop := context.AfterFunc(ctx, func() {
-		if cmd.Process != nil {
-			_ = cmd.Process.Kill()
-		}
-	})
-	defer stop()
-	out, err := cmd.Output()
-	return out, errors.Join(err, ctx.Err())
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	defer context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })()
+	err := cmd.Wait()
+	return out.Bytes(), errors.Join(err, ctx.Err())
+}
+
+// usage is what a process that has ended used.
+func usage(cmd *exec.Cmd) syscall.Rusage {
+	u, _ := cmd.ProcessState.SysUsage().(*syscall.Rusage) // on Linux it is one
+	return *u
 }
