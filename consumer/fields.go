@@ -6,7 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
+
+	"github.com/ksim-dev/ksim/internal/strictyaml"
 )
 
 // field is what there is to know of one field of Config beside its Go type. From
@@ -152,20 +153,7 @@ func fieldWhere(is func(*field) bool) *field {
 
 // key is the name in a file: "Retry.Attempts" is retry.attempts, "TLS.CAFile" is
 // tls.ca-file, "InstanceID" is instance-id.
-func key(name string) string {
-	runes := []rune(name)
-	var b strings.Builder
-	for i, r := range runes {
-		if i > 0 && unicode.IsUpper(r) && runes[i-1] != '.' {
-			ends := i+1 < len(runes) && unicode.IsLower(runes[i+1]) // an acronym ends before this word
-			if unicode.IsLower(runes[i-1]) || ends {
-				b.WriteByte('-')
-			}
-		}
-		b.WriteRune(unicode.ToLower(r))
-	}
-	return b.String()
-}
+func key(name string) string { return strictyaml.Key(name) }
 
 // keysIn are the keys that may stand in a section ("" for the top), sections
 // among them, without its name.

@@ -1,19 +1,15 @@
 package consumer
 
 import (
-	"bytes"
 	"cmp"
-	"errors"
 	"fmt"
-	"io"
 	"os"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/ksim-dev/ksim/internal/strictyaml"
 )
 
 // LoadConfig reads a configuration from a YAML file:
@@ -60,31 +56,10 @@ func parse(at string, text []byte) (Config, error) {
 		d.section("", root)
 		d.validate()
 	}
-	if len(d.problems) == 0 {
-		return d.cfg, nil
+	if err := d.problems.Err(at); err != nil {
+		return Config{}, err
 	}
-	slices.SortStableFunc(d.problems, func(a, b problem) int { return cmp.Compare(a.line, b.line) })
-	errs := make([]error, len(d.problems))
-	for i, p := range d.problems {
-		errs[i] = errors.New(p.message(at))
-	}
-	return Config{}, errors.Join(errs...)
-}
-
-// problem is one thing wrong with a document; of the whole of it if line is 0.
-type problem struct {
-	line int
-	text string
-}
-
-func (p problem) message(at string) string {
-	if p.line > 0 {
-		return fmt.Sprintf("%s%d: %s", at, p.line, p.text)
-	}
-	if name, ok := strings.CutSuffix(at, ":"); ok {
-		return name + ": " + p.text
-	}
-	return p.text
+	return d.cfg, nil
 }
 
 // document is a file being read.
@@ -92,70 +67,25 @@ type document struct {
 	cfg      Config
 	lines    map[string]int  // where each key stands
 	bad      map[string]bool // fields that could not be read, by their names in Go
-	problems []problem
-}
-
-func (d *document) wrong(line int, format string, args ...any) {
-	d.problems = append(d.problems, problem{line, fmt.Sprintf(format, args...)})
+	problems strictyaml.Problems
 }
 
 const emptyFile = "there is nothing in it: give at least brokers, topics and group"
 
 // root returns the mapping that the text consists of, or nil after saying what else it is.
 func (d *document) root(text []byte) *yaml.Node {
-	text = bytes.TrimPrefix(text, []byte("\ufeff"))
-	if i := notUTF8(text); i >= 0 {
-		d.wrong(1+bytes.Count(text[:i], []byte("\n")), "this is not UTF-8: save the file in that encoding")
-		return nil
-	}
-	dec := yaml.NewDecoder(bytes.NewReader(text))
-	var doc, second yaml.Node
-	switch err := dec.Decode(&doc); {
-	case errors.Is(err, io.EOF):
-		d.wrong(0, emptyFile)
-		return nil
-	case err != nil:
-		d.syntax(err, text)
-		return nil
-	}
-	switch err := dec.Decode(&second); {
-	case err == nil:
-		d.wrong(second.Line, "a second document begins here: a file holds one")
-	case !errors.Is(err, io.EOF):
-		d.syntax(err, text)
-	}
-	root := doc.Content[0]
+	found := strictyaml.Documents(text, "group: billing", &d.problems)
 	switch {
 	case len(d.problems) > 0:
 		return nil
-	case root.Kind == yaml.ScalarNode && root.ShortTag() == "!!null":
-		d.wrong(0, emptyFile)
+	case len(found) == 0:
+		d.problems.Add(0, emptyFile)
 		return nil
-	case root.Kind != yaml.MappingNode:
-		d.wrong(root.Line, "fields are wanted here (group: billing), and this is %s", describe(root))
+	case len(found) > 1:
+		d.problems.Add(found[1].Line, "a second document begins here: a file holds one")
 		return nil
 	}
-	return root
-}
-
-var yamlError = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
-
-// syntax puts an error of the YAML reader into our form.
-func (d *document) syntax(err error, text []byte) {
-	said := err.Error()
-	match := yamlError.FindStringSubmatch(said)
-	line := 0
-	if match != nil {
-		said = said[len(match[0]):]
-		line, _ = strconv.Atoi(match[1])
-	}
-	for i, l := range bytes.Split(text, []byte("\n")) {
-		if indent := l[:len(l)-len(bytes.TrimLeft(l, " \t"))]; len(indent) < len(l) && bytes.ContainsRune(indent, '\t') {
-			d.wrong(i+1, "this line is indented with a tab: YAML wants spaces (%s)", said)
-			return
-		}
-	}
-	d.wrong(line, "not YAML: %s", said)
+	return found[0].Root
 }
 
 // section reads the mapping of a section; prefix is its name and a dot, or empty.
@@ -163,16 +93,16 @@ func (d *document) section(prefix string, m *yaml.Node) {
 	for i := 0; i+1 < len(m.Content); i += 2 {
 		k, value := m.Content[i], m.Content[i+1]
 		if k.Kind != yaml.ScalarNode {
-			d.wrong(k.Line, "the name of a field is wanted here, and this is %s", describe(k))
+			d.problems.Add(k.Line, "the name of a field is wanted here, and this is %s", strictyaml.Describe(k))
 			continue
 		}
 		name, line := prefix+k.Value, k.Line
 		if strings.Contains(k.Value, ".") {
-			d.wrong(line, "%s: %s", name, unknown(prefix, k.Value))
+			d.problems.Add(line, "%s: %s", name, unknown(prefix, k.Value))
 			continue
 		}
 		if first, twice := d.lines[name]; twice {
-			d.wrong(line, "%s: it stands here again, first on line %d", name, first)
+			d.problems.Add(line, "%s: it stands here again, first on line %d", name, first)
 			continue
 		}
 		d.lines[name] = line
@@ -186,12 +116,12 @@ func (d *document) section(prefix string, m *yaml.Node) {
 		case f != nil:
 			if err := f.read(&d.cfg, value); err != nil {
 				d.bad[f.name] = true
-				d.wrong(line, "%s: %v", name, err)
+				d.problems.Add(line, "%s: %v", name, err)
 			}
 		case prefix != "" || len(keysIn(name+".")) == 0:
-			d.wrong(line, "%s: %s", name, unknown(prefix, k.Value))
+			d.problems.Add(line, "%s: %s", name, unknown(prefix, k.Value))
 		case value.Kind != yaml.MappingNode:
-			d.wrong(line, "%s: fields are wanted here (%s), and this is %s", name, strings.Join(keysIn(name+"."), ", "), describe(value))
+			d.problems.Add(line, "%s: fields are wanted here (%s), and this is %s", name, strings.Join(keysIn(name+"."), ", "), strictyaml.Describe(value))
 			d.spoil(name)
 		default:
 			d.section(name+".", value)
@@ -223,18 +153,6 @@ func (d *document) validate() {
 				break
 			}
 		}
-		d.wrong(line, "%s", e.inFile())
+		d.problems.Add(line, "%s", e.inFile())
 	}
-}
-
-// notUTF8 returns where text stops to be UTF-8; -1 if it does not.
-func notUTF8(text []byte) int {
-	for i := 0; i < len(text); {
-		r, size := utf8.DecodeRune(text[i:])
-		if r == utf8.RuneError && size <= 1 {
-			return i
-		}
-		i += size
-	}
-	return -1
 }

@@ -1,8 +1,11 @@
 package harness
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/ksim-dev/ksim/harness/history"
@@ -81,6 +84,16 @@ func (c Config) Validate() error {
 	bad(c.Dir == "", "the run has no directory")
 	bad(c.Kafka == nil, "the run has no Kafka")
 	bad(c.Subject == nil, "the run has no subject")
+	return errors.Join(append(errs, c.sizes()...)...)
+}
+
+// sizes returns what is wrong with what a scenario can change.
+func (c Config) sizes() (errs []error) {
+	bad := func(wrong bool, format string, args ...any) {
+		if wrong {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
 	bad(c.Members < 1 || c.Members > 64, "members is %d: choose 1 to 64", c.Members)
 	bad(c.Partitions < 1 || c.Partitions > 1024, "partitions is %d: choose 1 to 1024", c.Partitions)
 	bad(c.BatchSize < 1, "batch size is %d: choose 1 or more", c.BatchSize)
@@ -93,7 +106,36 @@ func (c Config) Validate() error {
 	bad(c.Protocol != "classic" && c.Protocol != "consumer", "protocol is %q: choose classic or consumer", c.Protocol)
 	bad(c.SessionTimeout < time.Second, "session timeout is %s: choose 1s or more", c.SessionTimeout)
 	bad(c.MaxPollInterval < c.SessionTimeout, "max poll interval %s is below the session timeout %s", c.MaxPollInterval, c.SessionTimeout)
-	return errors.Join(errs...)
+	return errs
+}
+
+// Check returns everything that is wrong with a scenario under this configuration, joined.
+func (c Config) Check(s Scenario) error {
+	c = c.with(s)
+	errs := c.sizes()
+	mix := c.workload("m", c.Messages)
+	mix.Mix = s.Mix
+	errs = append(errs, mix.Validate())
+	inPhases := 0
+	for _, p := range s.Phases {
+		inPhases += p.Messages
+		if slices.Contains(history.Phases(), p.Name) || p.Name == "" {
+			errs = append(errs, fmt.Errorf("phase %q: give it a name of its own; a run has the phases %s", p.Name, strings.Join(history.Phases(), ", ")))
+		}
+		if p.Messages < 0 || p.Rate < 0 {
+			errs = append(errs, fmt.Errorf("phase %s: neither messages nor rate can be negative", p.Name))
+		}
+	}
+	if inPhases > c.Messages {
+		errs = append(errs, fmt.Errorf("the phases send %d messages, and there are %d", inPhases, c.Messages))
+	}
+	if len(s.Phases) > 0 && len(s.Faults) > 0 {
+		errs = append(errs, errors.New("faults stand beside phases: put them into a phase"))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("scenario %s: %w", s.Name, err)
+	}
+	return nil
 }
 
 // with lays what the scenario sets over what the run says.
@@ -109,6 +151,12 @@ func (c Config) with(s Scenario) Config {
 		c.Zipf = s.Zipf
 	}
 	set(&c.Members, s.Members)
+	set(&c.Size, s.Size)
+	c.Rate, c.Template, c.Protocol = cmp.Or(s.Rate, c.Rate), cmp.Or(s.Template, c.Template), cmp.Or(s.Protocol, c.Protocol)
+	c.Static = c.Static || s.Static
+	if s.Promise != nil {
+		s.Promise(&c.Promises)
+	}
 	if s.Partitions > 0 {
 		c.Partitions = s.Partitions
 	}

@@ -20,7 +20,8 @@ type feeder struct {
 	planned  []workload.Message
 	poisoned bool
 	sent     int
-	more     iter.Seq[workload.Message]
+	next     func() (workload.Message, bool) // one that is not in the plan
+	close    func()
 }
 
 // maxExtra bounds the messages beyond the plan.
@@ -52,8 +53,9 @@ func newFeeder(p *workload.Producer, cfg Config, sc Scenario) (*feeder, error) {
 	if err != nil {
 		return nil, err
 	}
+	next, done := iter.Pull(more)
 	return &feeder{
-		producer: p, rate: cfg.Rate, planned: planned, poisoned: sc.Mix.Total() > 0, more: more,
+		producer: p, rate: cfg.Rate, planned: planned, poisoned: sc.Mix.Total() > 0, next: next, close: done,
 		// Enough at once that every member finds a full batch.
 		chunk: max(cfg.BatchSize*int(cfg.Partitions), 40),
 	}, nil
@@ -71,8 +73,20 @@ func (f *feeder) during(ctx context.Context, stop <-chan struct{}) error {
 	if f.poisoned {
 		end = len(f.planned) // a fault may wait for the last of its poison
 	}
-	next, done := iter.Pull(f.more)
-	defer done()
+	return f.bursts(ctx, end, stop)
+}
+
+// phase sends n messages at the rate, and then more in bursts until stop is closed.
+func (f *feeder) phase(ctx context.Context, n int, rate float64, stop <-chan struct{}) error {
+	if err := f.send(ctx, f.take(n), rate); err != nil {
+		return err
+	}
+	return f.bursts(ctx, f.sent, stop)
+}
+
+// bursts sends the plan up to end, and more until stop is closed.
+func (f *feeder) bursts(ctx context.Context, end int, stop <-chan struct{}) error {
+	next := f.next
 	tick := time.NewTicker(time.Duration(float64(f.chunk) / f.rate * float64(time.Second)))
 	defer tick.Stop()
 	for {

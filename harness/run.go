@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,11 @@ import (
 func RunScenarios(ctx context.Context, cfg Config, scenarios []Scenario) ([]Result, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
+	}
+	for _, sc := range scenarios {
+		if err := cfg.Check(sc); err != nil {
+			return nil, err
+		}
 	}
 	results := make([]Result, len(scenarios))
 	slots := make(chan struct{}, cfg.Parallel)
@@ -135,8 +141,8 @@ func (s *stage) play(ctx context.Context) error {
 
 // warmUp starts the members and sends the first messages.
 func (s *stage) warmUp(ctx context.Context) error {
-	if err := s.startMembers(ctx); err != nil {
-		return err
+	if err := s.startMembers(ctx); err != nil || len(s.scenario.Phases) > 0 {
+		return err // phases say themselves what is sent
 	}
 	return s.feed.before(ctx)
 }
@@ -171,12 +177,29 @@ func (s *stage) startMembers(ctx context.Context) error {
 	return nil
 }
 
-// injectFaults injects one fault after the other while messages flow.
+// injectFaults injects the faults while messages flow.
 func (s *stage) injectFaults(ctx context.Context) error {
+	if len(s.scenario.Phases) == 0 {
+		return s.underFaults(ctx, s.scenario.Faults, s.feed.during)
+	}
+	for _, p := range s.scenario.Phases {
+		s.log.Append(history.Event{Kind: history.Phase, Note: p.Name})
+		err := s.underFaults(ctx, p.Faults, func(ctx context.Context, stop <-chan struct{}) error {
+			return s.feed.phase(ctx, p.Messages, cmp.Or(p.Rate, s.cfg.Rate), stop)
+		})
+		if err != nil {
+			return fmt.Errorf("%s: %w", p.Name, err)
+		}
+	}
+	return nil
+}
+
+// underFaults injects one fault after the other while feed sends; it closes stop once they are over.
+func (s *stage) underFaults(ctx context.Context, faults []fault.Fault, feed func(context.Context, <-chan struct{}) error) error {
 	stop, fed := make(chan struct{}), make(chan error, 1)
-	go func() { fed <- s.feed.during(ctx, stop) }()
+	go func() { fed <- feed(ctx, stop) }()
 	var err error
-	for _, f := range s.scenario.Faults {
+	for _, f := range faults {
 		if err = fault.Run(ctx, s.faults, f); err != nil {
 			break
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ksim-dev/ksim/harness/backend"
 	"github.com/ksim-dev/ksim/harness/fault"
+	"github.com/ksim-dev/ksim/harness/history"
 	"github.com/ksim-dev/ksim/harness/workload"
 )
 
@@ -31,11 +32,31 @@ type Scenario struct {
 	SessionTimeout  time.Duration
 	MaxPollInterval time.Duration
 
+	Rate     float64 // messages/s
+	Size     int     // bytes of a value
+	Template string  // of a value
+	Protocol string  // classic or consumer (KIP-848)
+	Static   bool    // static membership, if the Config does not have it already
+	// Promise changes what the subject promises for this scenario; nil leaves it.
+	Promise func(*history.Promises)
+
 	// Faults are injected one after the other while messages flow.
 	Faults []fault.Fault
+	// Phases take the place of Faults in scenarios that go through several: they follow each other between
+	// the start of the members and the drain.
+	Phases []Phase
 	// Needs names what the backend must be able to do; where it cannot, the
 	// scenario is unknown with that reason.
 	Needs []Need
+}
+
+// Phase is a part of a scenario: it sends its messages, open loop, and injects its faults, one
+// after the other, at the same time. It ends when both have ended; as long as faults last, more messages follow.
+type Phase struct {
+	Name     string // shows in the history and in reports
+	Messages int    // of Scenario.Messages
+	Rate     float64
+	Faults   []fault.Fault
 }
 
 // Need is something a scenario asks of a backend.
@@ -56,9 +77,9 @@ func (s Scenario) Tagged(tag string) bool {
 
 // faultNames lists the faults for the header of the history.
 func (s Scenario) faultNames() []string {
-	names := make([]string, len(s.Faults))
-	for i, f := range s.Faults {
-		names[i] = f.Name()
+	names := fault.Names(s.Faults)
+	for _, p := range s.Phases {
+		names = append(names, fault.Names(p.Faults)...)
 	}
 	return names
 }

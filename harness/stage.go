@@ -133,7 +133,7 @@ func (s *stage) enlist(dir string) {
 		env: subject.Env{
 			Topic: s.names.topic, GroupID: s.names.group, RunID: s.cfg.RunID + "-" + s.scenario.Name, GroupProtocol: s.cfg.Protocol,
 			SessionTimeout: s.cfg.SessionTimeout, MaxPollInterval: s.cfg.MaxPollInterval,
-			BatchSize: s.cfg.BatchSize, BatchWait: s.cfg.BatchWait, MaxAttempts: s.cfg.MaxAttempts, DLQTopic: s.names.deadLetter,
+			BatchSize: s.cfg.BatchSize, BatchWait: s.cfg.BatchWait, MaxAttempts: s.cfg.MaxAttempts, Order: s.cfg.Promises.Order, DLQTopic: s.names.deadLetter,
 			OutputTopic: s.names.output,
 		},
 	}
@@ -165,6 +165,9 @@ func (s *stage) close() error {
 		bounded, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		errs = append(errs, s.sink.Close(bounded))
+	}
+	if s.feed != nil {
+		s.feed.close()
 	}
 	s.stopObserving()
 	bounded, cancel := context.WithTimeout(context.Background(), 10*time.Second)

@@ -118,8 +118,10 @@ func troubles() []harness.Scenario {
 // Select returns the scenarios that the patterns name, in the order of the
 // catalogue: names, or tags as "tag:smoke"; none selects all. An unknown one is an
 // error that lists the valid ones.
-func Select(patterns []string) ([]harness.Scenario, error) {
-	all := All()
+func Select(patterns []string) ([]harness.Scenario, error) { return SelectFrom(All(), patterns) }
+
+// SelectFrom is [Select] for other scenarios than the catalogue.
+func SelectFrom(all []harness.Scenario, patterns []string) ([]harness.Scenario, error) {
 	if len(patterns) == 0 {
 		return all, nil
 	}

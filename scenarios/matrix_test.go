@@ -46,7 +46,6 @@ func promises() []promise {
 	inOrder := func(order string) func(*testing.T, *harness.Config) {
 		return func(_ *testing.T, cfg *harness.Config) {
 			cfg.Promises = reference.InOrder(cfg.Promises, order)
-			cfg.Extra["KSIM_ORDER"] = order
 		}
 	}
 	return []promise{

@@ -12,6 +12,7 @@ import (
 	"github.com/ksim-dev/ksim/harness/check"
 	"github.com/ksim-dev/ksim/harness/fault"
 	"github.com/ksim-dev/ksim/scenarios"
+	"github.com/ksim-dev/ksim/scenarios/script"
 )
 
 // generated heads every page that docs writes.
@@ -31,6 +32,13 @@ func docsVerb() *cobra.Command {
 				if err := os.WriteFile(filepath.Join(out, name), []byte(generated+page()), 0o644); err != nil {
 					return err
 				}
+			}
+			schema, err := script.Schema()
+			if err != nil {
+				return err
+			}
+			if err := os.WriteFile(filepath.Join(out, "scenario.schema.json"), schema, 0o644); err != nil {
+				return err
 			}
 			return writeCLIPages(cmd.Root(), filepath.Join(out, "cli"))
 		},
@@ -74,8 +82,17 @@ func checksPage() string {
 func faultsPage() string {
 	var b strings.Builder
 	b.WriteString("# Faults\n\nEach fault proves that it happened; one that cannot makes its scenario unknown.\n")
+	b.WriteString("The settings are those of [scenario files](scenario-files.md), with their defaults.\n")
 	for _, f := range fault.All() {
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n", f.Name(), f.Doc())
+		settings := script.Settings(f)
+		if len(settings) == 0 {
+			continue
+		}
+		b.WriteString("\n| setting | | default | |\n|---|---|---|---|\n")
+		for _, s := range settings {
+			fmt.Fprintf(&b, "| `%s` | %s | %v | %s |\n", s.Name, s.Type, s.Default, s.Doc)
+		}
 	}
 	return b.String()
 }

@@ -115,7 +115,7 @@ func (o *options) resolve(cmd *cobra.Command, command []string) (harness.Config,
 		return harness.Config{}, err
 	}
 	// The reference consumer is not a Process with an Env: Extra reaches both.
-	cfg.Extra = merged(cfg.Extra, env, map[string]string{"KSIM_ORDER": cfg.Promises.Order})
+	cfg.Extra = merged(cfg.Extra, env)
 	cfg.RunID = newRunID()
 	if cfg.Dir = o.out; cfg.Dir == "" {
 		cfg.Dir = filepath.Join("ksim-out", cfg.RunID)

@@ -15,11 +15,13 @@ import (
 	"github.com/ksim-dev/ksim/harness/check"
 	"github.com/ksim-dev/ksim/reports"
 	"github.com/ksim-dev/ksim/scenarios"
+	"github.com/ksim-dev/ksim/scenarios/script"
 )
 
 func runVerb() *cobra.Command {
 	var o options
 	var names []string
+	var files []string
 	var noLoad bool
 	var parallel int
 	cmd := &cobra.Command{
@@ -39,7 +41,7 @@ func runVerb() *cobra.Command {
 			if cmd.Flags().Changed("parallel") && parallel < 1 {
 				return fmt.Errorf("--parallel is %d: choose 1 or more", parallel)
 			}
-			chosen, err := scenarios.Select(names)
+			chosen, err := choose(files, names)
 			if err != nil {
 				return err
 			}
@@ -53,7 +55,7 @@ func runVerb() *cobra.Command {
 			j := job{cfg: cfg, scenarios: chosen}
 			// The load shows what batches cost and give; a choice of
 			// scenarios asks for these and nothing else.
-			if !noLoad && len(names) == 0 {
+			if !noLoad && len(names) == 0 && len(files) == 0 {
 				j.load = shortLoad()
 			}
 			return j.run(cmd, &o)
@@ -61,9 +63,40 @@ func runVerb() *cobra.Command {
 	}
 	o.register(cmd, true)
 	cmd.Flags().StringSliceVar(&names, "scenario", nil, "run these scenarios only: names, or tags as tag:smoke ('ksim list scenarios')")
+	cmd.Flags().StringArrayVarP(&files, "file", "f", nil, "run the scenarios in this YAML `file` (docs/scenario-files.md); may be given several times")
 	cmd.Flags().BoolVar(&noLoad, "no-load", false, "leave out the load measurement at the end")
 	cmd.Flags().IntVar(&parallel, "parallel", 0, "scenarios side by side (default 6)")
 	return cmd
+}
+
+// choose returns the scenarios of the files, or of the catalogue if there are none; of both those that
+// names select, if there are names.
+func choose(files, names []string) ([]harness.Scenario, error) {
+	if len(files) == 0 {
+		return scenarios.Select(names)
+	}
+	var own []harness.Scenario
+	from := map[string]string{}
+	for _, s := range scenarios.All() {
+		from[s.Name] = "ksim's own catalogue"
+	}
+	for _, path := range files {
+		read, err := script.Read(path)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range read {
+			if other := from[s.Name]; other != "" {
+				return nil, fmt.Errorf("%s: there is a scenario %s in %s already: give this one another name", path, s.Name, other)
+			}
+			from[s.Name] = path
+		}
+		own = append(own, read...)
+	}
+	if len(names) == 0 {
+		return own, nil
+	}
+	return scenarios.SelectFrom(append(scenarios.All(), own...), names)
 }
 
 // job is one invocation of run or load.
@@ -83,6 +116,11 @@ func (j *job) run(cmd *cobra.Command, o *options) error {
 	probe.Kafka = harness.Fresh(startEmbedded)
 	if err := probe.Validate(); err != nil {
 		return err
+	}
+	for _, s := range j.scenarios {
+		if err := probe.Check(s); err != nil {
+			return err
+		}
 	}
 	kafka, err := o.kafka.open(ctx, j.cfg.RunID, stderr)
 	if err != nil {

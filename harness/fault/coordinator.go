@@ -25,9 +25,9 @@ var ErrNoTransactions = errors.New("the members have no transactions")
 // transactions, down while messages flow, and brings it back once another has
 // taken over. Such a broker leads partitions too.
 type CoordinatorDown struct {
-	Of     Coordinated
-	Target string // whose transactions, for Transaction
-	Kill   bool   // SIGKILL; otherwise it is stopped in good order
+	Of     Coordinated `yaml:"-"`
+	Target string      `doc:"whose transactions"` // for Transaction
+	Kill   bool        `yaml:"-"`                 // SIGKILL; otherwise it is stopped in good order
 }
 
 // Name implements Fault.

@@ -69,7 +69,7 @@ type CrashAtCommit struct {
 	Target string
 	// After: the broker has applied the commit and the member is not told.
 	// Otherwise the request never reaches the broker.
-	After bool
+	After bool `yaml:"-"`
 }
 
 // Name implements Fault.

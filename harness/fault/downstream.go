@@ -62,7 +62,7 @@ func (f SlowHandler) Inject(ctx context.Context, env *Env) (string, error) {
 // Refusals waits until the downstream system has refused effects, as the
 // poison and transient messages of the workload make it do, and counts them.
 type Refusals struct {
-	Label string // transient-failures or poison
+	Label string `yaml:"-"` // transient-failures or poison
 	// Kinds of poison that must each have been met: refused by the sink, or, for what a
 	// consumer may find out by itself, dead-lettered or passed over.
 	Kinds []string

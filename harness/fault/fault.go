@@ -96,10 +96,22 @@ func Missed(format string, args ...any) error {
 // failure of the harness; a missed fault is in the history, where the check
 // faults-happened finds it.
 func Run(ctx context.Context, env *Env, f Fault) error {
+	if t, ok := f.(Together); ok {
+		return t.run(func(each Fault) error { return Run(ctx, env, each) })
+	}
+	var late error
+	if d, ok := f.(delayed); ok {
+		bounded, cancel := context.WithTimeout(ctx, env.Bound)
+		late = d.Await(bounded, env)
+		cancel()
+	}
 	began := env.Log.Append(history.Event{Kind: history.FaultBegan, Fault: f.Name(), Member: f.Member()})
 	bounded, cancel := context.WithTimeout(ctx, env.Bound)
 	defer cancel()
-	note, err := f.Inject(bounded, env)
+	note, err := "", late
+	if late == nil {
+		note, err = f.Inject(bounded, env)
+	}
 	end := history.Event{Kind: history.FaultEnded, Fault: f.Name(), Member: f.Member(), Ref: began.Seq, Outcome: history.Happened, Note: note}
 	switch {
 	case err == nil:

@@ -115,9 +115,19 @@ const (
 	FaultBegan Kind = "fault-began"
 	FaultEnded Kind = "fault-ended"
 	// Phase: the run entered the phase named in Note: warm-up, faults, heal, drain,
-	// stop, outputs, end.
+	// stop, outputs, end; or one that the scenario names.
 	Phase Kind = "phase"
 )
+
+// Kinds lists all kinds of events.
+func Kinds() []Kind {
+	return []Kind{
+		Produced, Logged, Fetched, EffectStarted, EffectDone, EffectRefused, EffectDropped, EffectUnmatched,
+		CommitRequested, CommitSealed, Committed, Aborted, Output, DeadLettered, Joining, Assigned, Revoked, Lost,
+		Told, Left, MemberStarted, MemberReady, MemberStopping, MemberFrozen, MemberThawed, MemberEnded, Lag,
+		FaultBegan, FaultEnded, Phase,
+	}
+}
 
 // Outcome is how something ended. Unknown is not failed: the thing may have
 // happened.
@@ -155,6 +165,11 @@ const (
 	PhaseOutputs = "outputs"
 	PhaseEnd     = "end"
 )
+
+// Phases lists the phases of every run. A scenario may have more, between faults and heal.
+func Phases() []string {
+	return []string{PhaseWarmUp, PhaseFaults, PhaseHeal, PhaseDrain, PhaseDrained, PhaseStop, PhaseOutputs, PhaseEnd}
+}
 
 // Event is one observation. It is flat: which fields mean something depends on
 // Kind, and a field without meaning is zero and not written.

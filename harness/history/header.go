@@ -50,9 +50,9 @@ const (
 // Promises select the checks: what is not promised is counted and reported,
 // never held against the subject. The zero value of a bound means: not promised.
 type Promises struct {
-	Delivery string `json:"delivery"`
-	Order    string `json:"order"`
-	Poison   string `json:"poison"`
+	Delivery string `json:"delivery" values:"at-least-once|at-most-once|exactly-once"`
+	Order    string `json:"order" values:"partition|key|none"`
+	Poison   string `json:"poison" values:"dead-letter|skip|stop"`
 	// GracefulStop: after SIGTERM the member drains, commits and leaves, and
 	// nothing is processed again.
 	GracefulStop bool `json:"graceful_stop"`
@@ -69,7 +69,7 @@ type Promises struct {
 	MaxReprocessed int `json:"max_reprocessed,omitempty"`
 	// DeadLetterHeaders names the convention for origin and reason that dead
 	// letters carry: kip-1191, connect, spring; "" promises none.
-	DeadLetterHeaders string `json:"dead_letter_headers,omitempty"`
+	DeadLetterHeaders string `json:"dead_letter_headers,omitempty" values:"kip-1191|connect|spring"`
 	// Recovery bounds the time from the last fault to lag zero, in nanoseconds.
 	Recovery time.Duration `json:"recovery,omitempty"`
 }

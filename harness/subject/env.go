@@ -29,6 +29,7 @@ type Env struct {
 	BatchSize   int
 	BatchWait   time.Duration
 	MaxAttempts int
+	Order       string // none, partition or key
 
 	DLQTopic          string
 	OutputTopic       string
@@ -70,6 +71,7 @@ func Variables() []Variable {
 		v("BatchSize", "KSIM_BATCH_SIZE", "records in a batch at most", func(e *Env) value { return (*number)(&e.BatchSize) }),
 		v("BatchWait", "KSIM_BATCH_WAIT_MS", "how long to wait for a batch to fill", func(e *Env) value { return (*millis)(&e.BatchWait) }),
 		v("MaxAttempts", "KSIM_MAX_ATTEMPTS", "attempts for one record at most", func(e *Env) value { return (*number)(&e.MaxAttempts) }),
+		v("Order", "KSIM_ORDER", "the order that is promised: none, partition or key", func(e *Env) value { return (*text)(&e.Order) }),
 		v("DLQTopic", "KSIM_DLQ_TOPIC", "where poison goes", func(e *Env) value { return (*text)(&e.DLQTopic) }),
 		v("OutputTopic", "KSIM_OUTPUT_TOPIC", "where outputs go, when the scenario has them", func(e *Env) value { return (*text)(&e.OutputTopic) }),
 		v("TransactionalID", "KSIM_TRANSACTIONAL_ID", "transactional.id, when the scenario has transactions", func(e *Env) value { return (*text)(&e.TransactionalID) }),

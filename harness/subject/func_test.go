@@ -193,9 +193,9 @@ func TestInProcess(t *testing.T) {
 func TestEnvironIsReadBack(t *testing.T) {
 	full := Env{
 		BootstrapServers: "a:1,b:2", Topic: "t", GroupID: "g", Member: "m3", Incarnation: 4, RunID: "r", InstanceID: "i", GroupProtocol: "consumer",
-		SessionTimeout: time.Second, MaxPollInterval: time.Minute, BatchSize: 7, BatchWait: 50 * time.Millisecond, MaxAttempts: 5,
+		SessionTimeout: time.Second, MaxPollInterval: time.Minute, BatchSize: 7, BatchWait: 50 * time.Millisecond, MaxAttempts: 5, Order: "key",
 		DLQTopic: "d", OutputTopic: "o", TransactionalID: "x", SinkURL: "http://s", SchemaRegistryURL: "http://r",
-		Extra: map[string]string{"KSIM_ORDER": "key", "A": "with = and , and \n"},
+		Extra: map[string]string{"B": "c", "A": "with = and , and \n"},
 	}
 	for _, want := range []Env{full, {BootstrapServers: "a:1", Topic: "t", GroupID: "g"}} {
 		vars := map[string]string{}

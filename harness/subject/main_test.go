@@ -148,7 +148,7 @@ func ended(t *testing.T, in Instance) Exit {
 
 // alive tells whether pid is a process that is not a zombie.
 func alive(pid int) bool {
-	p, ok := readStat(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	p, ok := stat(pid)
 	return ok && !p.dead()
 }
 

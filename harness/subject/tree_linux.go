@@ -40,6 +40,7 @@ func awaitEnd(pid int) {
 type process struct {
 	pid, ppid, pgid int
 	state           byte
+	started         string // ticks since boot: with pid, it names a process for ever
 }
 
 func (p process) dead() bool { return p.state == 'Z' || p.state == 'X' }
@@ -53,15 +54,20 @@ func readStat(path string) (process, bool) {
 	}
 	pid, _, _ := strings.Cut(string(raw), " ")
 	f := strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:]))
-	if len(f) < 3 {
+	const started = 19 // field 22 of proc(5), counted from the state
+	if len(f) <= started {
 		return process{}, false
 	}
-	p := process{state: f[0][0]}
+	p := process{state: f[0][0], started: f[started]}
 	var errs [3]error
 	p.pid, errs[0] = strconv.Atoi(pid)
 	p.ppid, errs[1] = strconv.Atoi(f[1])
 	p.pgid, errs[2] = strconv.Atoi(f[2])
 	return p, errors.Join(errs[:]...) == nil
+}
+
+func stat(pid int) (process, bool) {
+	return readStat(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 }
 
 func processes() []process {
@@ -126,13 +132,21 @@ func carries(pid int, mark []byte) bool {
 // sweep kills what is left of a life but for its leader, until nothing is
 // found any more. It returns how many it killed, and an error that names those
 // which do not die.
+//
+// A process that is dying has given its memory back, and its environment with it, before it is
+// a zombie: for a moment it runs and bears no mark. So those that were killed are awaited by name.
 func sweep(leader int, life string) (int, error) {
-	killed := map[int]bool{}
+	killed := map[int]string{} // pid, and when it was started
 	deadline := time.Now().Add(sweepBound)
 	ticker := time.NewTicker(pollEvery)
 	defer ticker.Stop()
 	for {
 		left := slices.DeleteFunc(relatives(leader, life), func(pid int) bool { return pid == leader })
+		for pid, started := range killed {
+			if p, ok := stat(pid); ok && !p.dead() && p.started == started && !slices.Contains(left, pid) {
+				left = append(left, pid)
+			}
+		}
 		if len(left) == 0 {
 			return len(killed), nil
 		}
@@ -140,7 +154,9 @@ func sweep(leader int, life string) (int, error) {
 			return len(killed), fmt.Errorf("processes %v of the subject do not die of SIGKILL", left)
 		}
 		for _, pid := range left {
-			killed[pid] = true
+			if p, ok := stat(pid); ok {
+				killed[pid] = p.started
+			}
 			_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended by now: the next look tells
 		}
 		<-ticker.C

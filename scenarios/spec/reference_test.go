@@ -93,7 +93,6 @@ func promiseStatic(cfg *harness.Config) {
 func promiseAll(order string) func(*harness.Config) {
 	return func(cfg *harness.Config) {
 		cfg.Promises = reference.InOrder(reference.Promises(cfg.BatchSize, cfg.Partitions), order)
-		cfg.Extra = map[string]string{"KSIM_ORDER": order}
 	}
 }
 

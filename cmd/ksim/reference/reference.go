@@ -30,7 +30,6 @@ const (
 // Run consumes as env says until ctx ends, and then stops gracefully. Beside
 // the variables of every subject it reads
 //
-//	KSIM_ORDER               partition (default), key or none
 //	KSIM_EFFECT              record (default): one POST for each record; batch: one for each batch
 //	KSIM_COMMIT_INTERVAL_MS  commit at this interval; without it, after every batch
 //	KSIM_CONCURRENCY         handler calls side by side at most (default 64)
@@ -135,8 +134,8 @@ func configure(env subject.Env) (consumer.Config, error) {
 	default:
 		return cfg, fmt.Errorf("reference: KSIM_GROUP_PROTOCOL is %q: give classic or consumer", env.GroupProtocol)
 	}
-	if order := env.Extra["KSIM_ORDER"]; order != "" {
-		cfg.Order = consumer.Order(order)
+	if env.Order != "" {
+		cfg.Order = consumer.Order(env.Order)
 	}
 	if env.DLQTopic != "" {
 		cfg.Poison = consumer.Poison{Policy: consumer.PoisonDeadLetter, Topic: env.DLQTopic}

@@ -122,7 +122,7 @@ func TestRun(t *testing.T) {
 			env := subject.Env{
 				BootstrapServers: cluster.ListenAddrs()[0], Topic: "t", GroupID: "g", Member: "m1", GroupProtocol: "classic",
 				SessionTimeout: 3 * time.Second, MaxPollInterval: 3 * time.Second, BatchSize: 10, MaxAttempts: 5, DLQTopic: "dead",
-				SinkURL: server.URL + "/effects/m1/1", Extra: extra,
+				SinkURL: server.URL + "/effects/m1/1", Order: extra["KSIM_ORDER"], Extra: extra,
 			}
 			transactions := extra["KSIM_DELIVERY"] == Transactions
 			if transactions {
@@ -259,7 +259,7 @@ func TestConfigure(t *testing.T) {
 		"with SQL and batches":                 {"KSIM_DELIVERY": "sql", "KSIM_EFFECT": "batch"},
 		"with SQL and order by key":            {"KSIM_DELIVERY": "sql", "KSIM_ORDER": "key", "KSIM_SQL_URL": filepath.Join(t.TempDir(), "x.db")},
 	} {
-		env.SinkURL, env.Extra = "http://127.0.0.1:1", extra
+		env.SinkURL, env.Extra, env.Order = "http://127.0.0.1:1", extra, extra["KSIM_ORDER"]
 		if err := Run(t.Context(), env); err == nil {
 			t.Error("it runs " + what)
 		}
