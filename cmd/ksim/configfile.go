@@ -1,93 +1,88 @@
 package main
 
 import (
-	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"os"
-	"time"
-
-	"go.yaml.in/yaml/v3"
 
 	"github.com/ksim-dev/ksim/harness"
-	"github.com/ksim-dev/ksim/harness/history"
+	"github.com/ksim-dev/ksim/internal/strictyaml"
+	"github.com/ksim-dev/ksim/scenarios/script"
 )
 
-// configFile is the part of ksim.yaml that run and load read. A field that
-// nobody knows is an error with its line. Secrets never stand in it: they come
-// from the environment.
+// configFile is the part of ksim.yaml that run and load read. Secrets never stand in it: they
+// come from the environment.
 type configFile struct {
-	Kafka    kafkaFile    `yaml:"kafka"`
-	Subject  subjectFile  `yaml:"subject"`
-	Promises promisesFile `yaml:"promises"`
-	Topic    topicFile    `yaml:"topic"`
-	Batch    batchFile    `yaml:"batch"`
-	Protocol string       `yaml:"protocol"`
-	Static   bool         `yaml:"static"`
-	Seed     int64        `yaml:"seed"`
-}
-
-type kafkaFile struct {
-	Backend string   `yaml:"backend"` // as --kafka
-	Brokers []string `yaml:"brokers"` // make the backend external where nothing else says what it is
-	Prefix  string   `yaml:"prefix"`  // of every topic that ksim makes there
-	TLS     *tlsFile `yaml:"tls"`
-	SASL    struct {
-		Mechanism string `yaml:"mechanism"` // PLAIN, SCRAM-SHA-256, SCRAM-SHA-512
-	} `yaml:"sasl"`
-}
-
-type tlsFile struct {
-	CA         string `yaml:"ca"`   // PEM file; the system's authorities if absent
-	Cert       string `yaml:"cert"` // PEM file of a client certificate
-	Key        string `yaml:"key"`
-	ServerName string `yaml:"server-name"`
+	Subject  subjectFile     `doc:"the consumer to judge"`
+	Promises script.Promises `doc:"what it promises: delivery, order, poison, and more; see guarantees.md"`
+	Topic    topicFile       `doc:"what it is sent"`
+	Batch    batchFile
+	Protocol string    `values:"classic|consumer" doc:"of the group; consumer is KIP-848"`
+	Static   bool      `doc:"static membership (KIP-345)"`
+	Seed     int64     `doc:"of everything that is drawn"`
+	Kafka    kafkaFile `doc:"where Kafka is"`
 }
 
 type subjectFile struct {
-	Command []string          `yaml:"command"`
-	Env     map[string]string `yaml:"env"`
-	Members int               `yaml:"members"`
+	Command []string          `doc:"started once for each member; placeholders like {bootstrap_servers} are filled in"`
+	Env     map[string]string `doc:"variables of its own names, with placeholders"`
+	Members int               `doc:"how many are started"`
 }
 
 type topicFile struct {
-	Partitions int32 `yaml:"partitions"`
-	Keys       int   `yaml:"keys"`
-	Size       int   `yaml:"size"`
+	Partitions int32
+	Keys       int `doc:"distinct keys"`
+	Size       int `doc:"bytes of a value"`
 }
 
 type batchFile struct {
-	Size int `yaml:"size"`
+	Size int `doc:"records in a batch at most: KSIM_BATCH_SIZE"`
 }
 
-type promisesFile struct {
-	Delivery          string        `yaml:"delivery"`
-	Order             string        `yaml:"order"`
-	Poison            string        `yaml:"poison"`
-	GracefulStop      *bool         `yaml:"graceful-stop"`
-	Drain             *bool         `yaml:"drain"`
-	MaxAttempts       int           `yaml:"max-attempts"`
-	MinBackoff        time.Duration `yaml:"min-backoff"`
-	MaxReprocessed    int           `yaml:"max-reprocessed"`
-	DeadLetterHeaders string        `yaml:"dead-letter-headers"`
-	Recovery          time.Duration `yaml:"recovery"`
+type kafkaFile struct {
+	Backend string   `values:"auto|embedded|containers|external" doc:"as --kafka"`
+	Brokers []string `doc:"host:port of some; they make the backend external where nothing else says what it is"`
+	Prefix  string   `doc:"of every topic that ksim makes there"`
+	TLS     *tlsFile `doc:"for brokers that ask for it; {} trusts the authorities of the system"`
+	SASL    saslFile `doc:"user and password come from KSIM_SASL_USERNAME and KSIM_SASL_PASSWORD"`
 }
 
-// readConfig reads the file at path; "" is an empty one.
+type tlsFile struct {
+	CA         string `doc:"PEM file of the authorities to trust"`
+	Cert       string `doc:"PEM file of a client certificate"`
+	Key        string `doc:"PEM file of its key"`
+	ServerName string `doc:"name that the brokers' certificates bear, if not their host"`
+}
+
+type saslFile struct {
+	Mechanism string `values:"PLAIN|SCRAM-SHA-256|SCRAM-SHA-512"`
+}
+
+// defaultConfig is read where nothing else is asked for and it is there.
+const defaultConfig = "ksim.yaml"
+
+// readConfig reads the file at path; where that is "", ksim.yaml in the working directory, or nothing.
+// The error tells all that is wrong with it, with lines.
 func readConfig(path string) (configFile, error) {
 	var c configFile
-	if path == "" {
+	text, err := os.ReadFile(cmp.Or(path, defaultConfig))
+	if path == "" && errors.Is(err, fs.ErrNotExist) {
 		return c, nil
 	}
-	text, err := os.ReadFile(path)
 	if err != nil {
 		return c, fmt.Errorf("read the config: %w", err)
 	}
-	dec := yaml.NewDecoder(bytes.NewReader(text))
-	dec.KnownFields(true)
-	if err := dec.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
-		return c, fmt.Errorf("config %s: %w", path, err)
+	var d strictyaml.Decoder
+	docs := strictyaml.Documents(text, "subject: {members: 3}", &d.Problems)
+	if len(docs) > 1 {
+		d.Add(docs[1].Line, "a second document begins here: a file holds one")
+	} else if len(docs) == 1 {
+		d.Decode(docs[0].Root, &c)
+	}
+	if err := d.Err(cmp.Or(path, defaultConfig) + ":"); err != nil {
+		return configFile{}, fmt.Errorf("the config cannot be read; docs/ksim-yaml.md has its fields\n%w", err)
 	}
 	return c, nil
 }
@@ -111,30 +106,5 @@ func (c configFile) apply(flag string, cfg *harness.Config) {
 		cfg.Protocol = c.Protocol
 	case flag == "static" && c.Static:
 		cfg.Static = true
-	}
-}
-
-func (p promisesFile) apply(to *history.Promises) {
-	for dst, v := range map[*string]string{
-		&to.Delivery: p.Delivery, &to.Order: p.Order, &to.Poison: p.Poison, &to.DeadLetterHeaders: p.DeadLetterHeaders,
-	} {
-		if v != "" {
-			*dst = v
-		}
-	}
-	for dst, v := range map[*bool]*bool{&to.GracefulStop: p.GracefulStop, &to.Drain: p.Drain} {
-		if v != nil {
-			*dst = *v
-		}
-	}
-	for dst, v := range map[*int]int{&to.MaxAttempts: p.MaxAttempts, &to.MaxReprocessed: p.MaxReprocessed} {
-		if v > 0 {
-			*dst = v
-		}
-	}
-	for dst, v := range map[*time.Duration]time.Duration{&to.MinBackoff: p.MinBackoff, &to.Recovery: p.Recovery} {
-		if v > 0 {
-			*dst = v
-		}
 	}
 }

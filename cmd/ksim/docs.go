@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -27,18 +28,17 @@ func docsVerb() *cobra.Command {
 		Hidden: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for name, page := range map[string]func() string{
-				"scenarios.md": scenariosPage, "guarantees.md": checksPage, "faults.md": faultsPage,
+				"scenarios.md": scenariosPage, "guarantees.md": checksPage, "faults.md": faultsPage, "ksim-yaml.md": configPage,
 			} {
 				if err := os.WriteFile(filepath.Join(out, name), []byte(generated+page()), 0o644); err != nil {
 					return err
 				}
 			}
-			schema, err := script.Schema()
-			if err != nil {
-				return err
-			}
-			if err := os.WriteFile(filepath.Join(out, "scenario.schema.json"), schema, 0o644); err != nil {
-				return err
+			for name, schema := range map[string]func() ([]byte, error){"scenario.schema.json": script.Schema, "ksim.schema.json": configSchema} {
+				text, err := schema()
+				if err := errors.Join(err, os.WriteFile(filepath.Join(out, name), text, 0o644)); err != nil {
+					return err
+				}
 			}
 			return writeCLIPages(cmd.Root(), filepath.Join(out, "cli"))
 		},

@@ -61,7 +61,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.AddCommand(runVerb(), loadVerb(), checkVerb(), reportVerb(), listVerb(), dlqVerb(), docsVerb(), versionVerb())
+	root.AddCommand(initVerb(), runVerb(), loadVerb(), checkVerb(), reportVerb(), listVerb(), dlqVerb(), docsVerb(), versionVerb())
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitHeld

@@ -53,7 +53,7 @@ func TestUsageErrorsNameWhatIsValid(t *testing.T) {
 		{"unknown list", []string{"list", "verbs"}, []string{"scenarios, checks, faults"}},
 		{"external without brokers", []string{"run", "--kafka", "external"}, []string{"--brokers"}},
 		{"brokers without external", []string{"run", "--brokers", "127.0.0.1:9"}, []string{"--kafka external"}},
-		{"unknown config field", []string{"run", "--config", config}, []string{"line 2", "batchh"}},
+		{"unknown config field", []string{"run", "--config", config}, []string{":2: batchh", "batch is meant?"}},
 		{"no config", []string{"run", "--config", "nowhere.yaml"}, []string{"nowhere.yaml"}},
 		{"full directory", []string{"run", "--out", full}, []string{full, "another --out"}},
 		{"no partitions", []string{"run", "--partitions", "0", "--out", filepath.Join(empty, "b")}, []string{"partitions is 0", "1 to 1024"}},

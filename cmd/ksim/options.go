@@ -39,7 +39,7 @@ type options struct {
 func (o *options) register(cmd *cobra.Command, batchSize bool) {
 	d := harness.DefaultConfig()
 	f := cmd.Flags()
-	f.StringVar(&o.configFile, "config", "", "a ksim.yaml with kafka, subject, promises and sizes; flags override it")
+	f.StringVar(&o.configFile, "config", "", "a `file` with kafka, subject, promises and sizes, ksim.yaml if there is one; flags override it")
 	f.StringVar(&o.out, "out", "", "directory for what the run leaves behind (default ksim-out/<run id>)")
 	f.StringVar(&o.kafka.backend, "kafka", "embedded", "where Kafka is: auto (containers where Docker answers, else embedded), embedded, containers or external")
 	f.StringVar(&o.kafka.image, "kafka-image", "", "image for --kafka containers (default: the one made by 'make kafka-image' if it is there, else the official one)")
@@ -128,7 +128,9 @@ func (o *options) resolve(cmd *cobra.Command, command []string) (harness.Config,
 // delivery and the order that are asked of it.
 func (o *options) judgeReference(file configFile, env map[string]string, cfg *harness.Config) {
 	cfg.Subject = referenceSubject()
-	switch exactly := cmp.Or(o.delivery, file.Promises.Delivery) == history.ExactlyOnce; {
+	var said history.Promises
+	file.Promises.Apply(&said)
+	switch exactly := cmp.Or(o.delivery, said.Delivery) == history.ExactlyOnce; {
 	case exactly && env["KSIM_DELIVERY"] == reference.SQL:
 		cfg.Outputs = reference.SQLOutputs(env["KSIM_SQL_URL"])
 		cfg.Promises = reference.SQLPromises(cfg.BatchSize, cfg.Partitions)
@@ -136,7 +138,7 @@ func (o *options) judgeReference(file configFile, env map[string]string, cfg *ha
 		cfg.Extra = map[string]string{"KSIM_DELIVERY": reference.Transactions} // unless env says otherwise
 		cfg.Promises = reference.TransactionPromises(cfg.BatchSize, cfg.Partitions)
 	default:
-		order := cmp.Or(o.order, file.Promises.Order, history.OrderPartition)
+		order := cmp.Or(o.order, said.Order, history.OrderPartition)
 		cfg.Promises = reference.InOrder(reference.Promises(cfg.BatchSize, cfg.Partitions), order)
 	}
 }
@@ -146,7 +148,7 @@ func (o *options) promise(cmd *cobra.Command, file configFile, cfg *harness.Conf
 	if o.cfg.MaxAttempts < 0 || o.maxReprocessed < 0 {
 		return errors.New("--max-attempts and --max-reprocessed cannot be negative; 0 promises no bound")
 	}
-	file.Promises.apply(&cfg.Promises)
+	file.Promises.Apply(&cfg.Promises)
 	p := &cfg.Promises
 	for flag, set := range map[string]func(){
 		"order":           func() { p.Order = o.order },

@@ -8,6 +8,17 @@ type Schema map[string]any
 // Describer is a [Value] that knows its own schema.
 type Describer interface{ Schema() Schema }
 
+// Stand is a [Value] that is written as the fields of another type.
+type Stand interface{ Fields() reflect.Type }
+
+// Settable is the struct type whose fields are written for a value of type t.
+func Settable(t reflect.Type) reflect.Type {
+	if s, ok := reflect.New(t).Interface().(Stand); ok {
+		return s.Fields()
+	}
+	return t
+}
+
 // durationPattern is what time.ParseDuration takes.
 const durationPattern = `^(0|[-+]?([0-9]*\.?[0-9]+(ns|us|µs|ms|s|m|h))+)$`
 
@@ -22,7 +33,7 @@ func schemaOf(t reflect.Type, values []string) Schema {
 	case reflect.Pointer:
 		return schemaOf(t.Elem(), values)
 	case reflect.Struct:
-		return Object(t)
+		return Object(Settable(t))
 	case reflect.Slice:
 		return Schema{"type": "array", "items": schemaOf(t.Elem(), values)}
 	case reflect.Map:

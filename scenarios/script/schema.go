@@ -22,10 +22,8 @@ func Schema() ([]byte, error) {
 	return append(text, '\n'), err
 }
 
-// Schema implements strictyaml.Describer.
-func (*promises) Schema() strictyaml.Schema {
-	return strictyaml.Object(reflect.TypeFor[history.Promises]())
-}
+// Fields implements strictyaml.Stand.
+func (*Promises) Fields() reflect.Type { return reflect.TypeFor[history.Promises]() }
 
 // Schema implements strictyaml.Describer.
 func (*faults) Schema() strictyaml.Schema {

@@ -27,7 +27,7 @@ type file struct {
 	Workload load     `doc:"what is sent; what is left out is as on the command line"`
 	Group    group    `doc:"who consumes"`
 	Sink     sink     `doc:"the downstream system"`
-	Promises promises `doc:"what the subject promises otherwise than on the command line"`
+	Promises Promises `doc:"what the subject promises otherwise than on the command line"`
 	Faults   faults   `doc:"what goes wrong, one after the other, while messages flow"`
 	Phases   []phase  `doc:"in place of faults: parts that follow each other, each with its messages and faults"`
 }
@@ -73,11 +73,18 @@ type phase struct {
 	Faults   faults  `doc:"one after the other; the phase lasts until they are over"`
 }
 
-// promises are laid over those of the run when it is known what these are.
-type promises struct{ change func(*history.Promises) }
+// Promises are laid over others when it is known what these are. The zero value changes nothing.
+type Promises struct{ change func(*history.Promises) }
+
+// Apply sets what the file says.
+func (p Promises) Apply(to *history.Promises) {
+	if p.change != nil {
+		p.change(to)
+	}
+}
 
 // DecodeYAML implements strictyaml.Value.
-func (p *promises) DecodeYAML(d *strictyaml.Decoder, at string, n *yaml.Node) {
+func (p *Promises) DecodeYAML(d *strictyaml.Decoder, at string, n *yaml.Node) {
 	var probe history.Promises
 	d.Mapping(at, n, reflect.ValueOf(&probe).Elem())
 	p.change = func(to *history.Promises) {
