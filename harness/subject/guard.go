@@ -47,7 +47,7 @@ func watchOver(context.Context) int {
 	status := 0
 	for life, pid := range lives {
 		_ = syscall.Kill(-pid, syscall.SIGKILL) // the leader has its parent-death signal
-		if _, err := sweep(pid, life); err != nil {
+		if _, err := sweep(pid, life, nil); err != nil {
 			status = 1
 		}
 	}

@@ -55,9 +55,10 @@ type running struct {
 	done chan struct{}
 
 	mu     sync.Mutex
-	ended  bool // the leader is about to be reaped: its ids are no longer its own
-	killed bool // by Kill
-	exit   Exit // set before done is closed
+	ended  bool    // the leader is about to be reaped: its ids are no longer its own
+	killed bool    // by Kill
+	doomed victims // of Kill
+	exit   Exit    // set before done is closed
 }
 
 // launch starts cmd, whose path, arguments, environment and folder are set.
@@ -127,11 +128,14 @@ func (r *running) live(ctx context.Context, log *logFile, read *os.File, started
 	defer unbind()
 	started <- guardErr
 	awaitEnd(pid)
-	left, sweepErr := sweep(pid, r.life)
+	r.mu.Lock()
+	killed, doomed := r.killed, r.doomed
+	r.mu.Unlock()
+	left, sweepErr := sweep(pid, r.life, doomed)
 	theGuard.remove(r.life)
 	r.mu.Lock()
 	r.ended = true
-	killed := r.killed
+	killed = killed || r.killed
 	r.mu.Unlock()
 	waitErr := r.cmd.Wait()
 	_ = read.SetReadDeadline(time.Now().Add(drainBound)) // pipes have deadlines
@@ -201,10 +205,12 @@ func (r *running) Kill() error {
 		// Descendants first: once their parent is dead nothing but the mark in
 		// their environment tells whose they are. live sweeps up the rest.
 		relatives := relatives(r.PID(), r.life)
-		_ = syscall.Kill(-r.PID(), syscall.SIGKILL)
+		doomed := victims{}
 		for _, pid := range relatives {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
+			doomed.kill(pid)
 		}
+		_ = syscall.Kill(-r.PID(), syscall.SIGKILL) // and those that were forked meanwhile
+		r.doomed = doomed
 	}
 	r.mu.Unlock()
 	bound := time.NewTimer(killBound)

@@ -129,21 +129,41 @@ func carries(pid int, mark []byte) bool {
 	return false
 }
 
+// victims are processes that were sent SIGKILL, and when each was started.
+type victims map[int]string
+
+func (v victims) kill(pid int) {
+	if p, ok := stat(pid); ok {
+		v[pid] = p.started
+	}
+	_ = syscall.Kill(pid, syscall.SIGKILL)
+}
+
+// alive are those that have not ended yet.
+func (v victims) alive() (pids []int) {
+	for pid, started := range v {
+		if p, ok := stat(pid); ok && !p.dead() && p.started == started {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
 // sweep kills what is left of a life but for its leader, until nothing is
 // found any more. It returns how many it killed, and an error that names those
-// which do not die.
+// which do not die. doomed were sent SIGKILL already.
 //
 // A process that is dying has given its memory back, and its environment with it, before it is
 // a zombie: for a moment it runs and bears no mark. So those that were killed are awaited by name.
-func sweep(leader int, life string) (int, error) {
-	killed := map[int]string{} // pid, and when it was started
+func sweep(leader int, life string, doomed victims) (int, error) {
+	killed := victims{}
 	deadline := time.Now().Add(sweepBound)
 	ticker := time.NewTicker(pollEvery)
 	defer ticker.Stop()
 	for {
 		left := slices.DeleteFunc(relatives(leader, life), func(pid int) bool { return pid == leader })
-		for pid, started := range killed {
-			if p, ok := stat(pid); ok && !p.dead() && p.started == started && !slices.Contains(left, pid) {
+		for _, pid := range slices.Concat(killed.alive(), doomed.alive()) {
+			if !slices.Contains(left, pid) {
 				left = append(left, pid)
 			}
 		}
@@ -154,10 +174,7 @@ func sweep(leader int, life string) (int, error) {
 			return len(killed), fmt.Errorf("processes %v of the subject do not die of SIGKILL", left)
 		}
 		for _, pid := range left {
-			if p, ok := stat(pid); ok {
-				killed[pid] = p.started
-			}
-			_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended by now: the next look tells
+			killed.kill(pid) // it may have ended by now: the next look tells
 		}
 		<-ticker.C
 	}
