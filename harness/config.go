@@ -33,6 +33,9 @@ type Config struct {
 	Seed       int64
 
 	Protocol string // classic or consumer (KIP-848)
+	// Assignor is given to the subject as KSIM_ASSIGNOR: cooperative-sticky or eager, in
+	// classic groups; "" leaves the choice to the subject.
+	Assignor string
 	// Static gives every member a group.instance.id (KSIM_INSTANCE_ID) that it keeps
 	// over restarts: static membership, KIP-345.
 	Static          bool
@@ -153,6 +156,7 @@ func (c Config) with(s Scenario) Config {
 	set(&c.Members, s.Members)
 	set(&c.Size, s.Size)
 	c.Rate, c.Template, c.Protocol = cmp.Or(s.Rate, c.Rate), cmp.Or(s.Template, c.Template), cmp.Or(s.Protocol, c.Protocol)
+	c.Assignor = cmp.Or(s.Assignor, c.Assignor)
 	c.Static = c.Static || s.Static
 	if s.Promise != nil {
 		s.Promise(&c.Promises)

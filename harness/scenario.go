@@ -36,7 +36,10 @@ type Scenario struct {
 	Size     int     // bytes of a value
 	Template string  // of a value
 	Protocol string  // classic or consumer (KIP-848)
+	Assignor string  // cooperative-sticky or eager
 	Static   bool    // static membership, if the Config does not have it already
+	// Groups names the kinds of groups that it is about (see package scenarios); none is all.
+	Groups []string
 	// Promise changes what the subject promises for this scenario; nil leaves it.
 	Promise func(*history.Promises)
 

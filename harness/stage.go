@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -44,7 +45,7 @@ type stage struct {
 type names struct{ topic, deadLetter, output, group string }
 
 func newNames(cfg Config, sc Scenario) names {
-	base := cfg.TopicPrefix + cfg.RunID + "-" + sc.Name
+	base := cfg.TopicPrefix + cfg.RunID + "-" + strings.ReplaceAll(sc.Name, "@", ".")
 	n := names{topic: base, deadLetter: base + ".dlq", group: base}
 	if cfg.Promises.Delivery == history.ExactlyOnce && cfg.Outputs == nil {
 		n.output = base + ".out"
@@ -133,7 +134,7 @@ func (s *stage) enlist(dir string) {
 		env: subject.Env{
 			Topic: s.names.topic, GroupID: s.names.group, RunID: s.cfg.RunID + "-" + s.scenario.Name, GroupProtocol: s.cfg.Protocol,
 			SessionTimeout: s.cfg.SessionTimeout, MaxPollInterval: s.cfg.MaxPollInterval,
-			BatchSize: s.cfg.BatchSize, BatchWait: s.cfg.BatchWait, MaxAttempts: s.cfg.MaxAttempts, Order: s.cfg.Promises.Order, DLQTopic: s.names.deadLetter,
+			BatchSize: s.cfg.BatchSize, BatchWait: s.cfg.BatchWait, MaxAttempts: s.cfg.MaxAttempts, Order: s.cfg.Promises.Order, Assignor: s.cfg.Assignor, DLQTopic: s.names.deadLetter,
 			OutputTopic: s.names.output,
 		},
 	}

@@ -12,7 +12,7 @@ import (
 // chosen are the flags of ksim run that a replay sets itself, or that would
 // make it run something else or overwrite the run that it replays. Each takes
 // a value.
-var chosen = []string{"--scenario", "--scenarios", "--tag", "--tags", "--seed", "--out"}
+var chosen = []string{"--scenario", "--scenarios", "--tag", "--tags", "--groups", "--seed", "--out"}
 
 // replayRun is the command that runs one scenario of the run again: the
 // user's own command with the scenario and the seed pinned. It is "" where that

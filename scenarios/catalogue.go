@@ -116,7 +116,8 @@ func troubles() []harness.Scenario {
 }
 
 // Select returns the scenarios that the patterns name, in the order of the
-// catalogue: names, or tags as "tag:smoke"; none selects all. An unknown one is an
+// catalogue: names, or tags as "tag:smoke"; none selects all. @ and a kind of [Group] behind
+// either puts it into such a group: "zombie@eager". An unknown one is an
 // error that lists the valid ones.
 func Select(patterns []string) ([]harness.Scenario, error) { return SelectFrom(All(), patterns) }
 
@@ -125,13 +126,17 @@ func SelectFrom(all []harness.Scenario, patterns []string) ([]harness.Scenario, 
 	if len(patterns) == 0 {
 		return all, nil
 	}
-	picked := make([]bool, len(all))
-	for _, p := range patterns {
+	picked := make([][]string, len(all)) // kinds of groups; "" as the run says
+	for _, pattern := range patterns {
+		p, kind, _ := strings.Cut(pattern, "@")
 		found := false
 		for i, s := range all {
 			tag, isTag := strings.CutPrefix(p, "tag:")
 			if s.Name == p || isTag && s.Tagged(tag) {
-				picked[i], found = true, true
+				found = true
+				if !slices.Contains(picked[i], kind) {
+					picked[i] = append(picked[i], kind)
+				}
 			}
 		}
 		if !found {
@@ -140,9 +145,20 @@ func SelectFrom(all []harness.Scenario, patterns []string) ([]harness.Scenario, 
 	}
 	var chosen []harness.Scenario
 	for i, s := range all {
-		if picked[i] {
-			chosen = append(chosen, s)
+		for _, kind := range picked[i] {
+			if kind == "" {
+				chosen = append(chosen, s)
+				continue
+			}
+			in, err := Each([]harness.Scenario{s}, []string{kind})
+			if err != nil {
+				return nil, err
+			}
+			chosen = append(chosen, in...)
 		}
+	}
+	if len(chosen) == 0 {
+		return nil, fmt.Errorf("none of %s is about groups of that kind", strings.Join(patterns, ", "))
 	}
 	return chosen, nil
 }

@@ -119,7 +119,7 @@ func (c cell) config(t *testing.T, kafka harness.Provider, dir string) harness.C
 	cfg.Messages, cfg.Rate = 240, 150
 	cfg.AutoCommit = 300 * time.Millisecond // the reference commits by no clock that would have to be outwaited
 	cfg.Promises = reference.Promises(cfg.BatchSize, cfg.Partitions)
-	cfg.Extra = map[string]string{"KSIM_ASSIGNOR": c.protocol.assignor}
+	cfg.Extra, cfg.Assignor = map[string]string{}, c.protocol.assignor
 	cfg.Protocol, cfg.Static = c.protocol.protocol, c.protocol.static
 	if cfg.Static {
 		cfg.SessionTimeout = 3 * time.Second // what a static member leaves behind is nobody's until then

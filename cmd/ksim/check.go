@@ -172,7 +172,8 @@ func sortAsCatalogue(files []string) {
 		order[s.Name] = i
 	}
 	place := func(path string) int {
-		if i, ok := order[filepath.Base(filepath.Dir(path))]; ok {
+		name, _, _ := strings.Cut(filepath.Base(filepath.Dir(path)), "@")
+		if i, ok := order[name]; ok {
 			return i
 		}
 		return len(order)

@@ -58,7 +58,12 @@ func writeCLIPages(root *cobra.Command, dir string) error {
 
 func scenariosPage() string {
 	var b strings.Builder
-	b.WriteString("# Scenarios\n\n`ksim run` runs all of them; `ksim run --scenario NAME` or `--scenario tag:TAG` some.\n\n")
+	b.WriteString("# Scenarios\n\n`ksim run` runs all of them; `ksim run --scenario NAME` or `--scenario tag:TAG` some.\n" +
+		"`--groups` runs each in groups of several kinds, `--scenario NAME@KIND` one in one:\n\n")
+	for _, g := range scenarios.Groups() {
+		fmt.Fprintf(&b, "- `%s`: %s\n", g.Name, g.Doc)
+	}
+	b.WriteString("\n")
 	b.WriteString("| scenario | what happens | faults | tags |\n|---|---|---|---|\n")
 	for _, s := range scenarios.All() {
 		var faults []string

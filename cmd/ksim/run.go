@@ -21,7 +21,7 @@ import (
 func runVerb() *cobra.Command {
 	var o options
 	var names []string
-	var files []string
+	var files, groups []string
 	var noLoad bool
 	var parallel int
 	cmd := &cobra.Command{
@@ -45,6 +45,11 @@ func runVerb() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if len(groups) > 0 {
+				if chosen, err = scenarios.Each(chosen, groups); err != nil {
+					return err
+				}
+			}
 			cfg, err := o.resolve(cmd, command)
 			if err != nil {
 				return err
@@ -55,15 +60,16 @@ func runVerb() *cobra.Command {
 			j := job{cfg: cfg, scenarios: chosen}
 			// The load shows what batches cost and give; a choice of
 			// scenarios asks for these and nothing else.
-			if !noLoad && len(names) == 0 && len(files) == 0 {
+			if !noLoad && len(names) == 0 && len(files) == 0 && len(groups) == 0 {
 				j.load = shortLoad()
 			}
 			return j.run(cmd, &o)
 		},
 	}
 	o.register(cmd, true)
-	cmd.Flags().StringSliceVar(&names, "scenario", nil, "run these scenarios only: names, or tags as tag:smoke ('ksim list scenarios')")
+	cmd.Flags().StringSliceVar(&names, "scenario", nil, "run these scenarios only: names, or tags as tag:smoke, also with a kind of group as zombie@eager ('ksim list scenarios')")
 	cmd.Flags().StringArrayVarP(&files, "file", "f", nil, "run the scenarios in this YAML `file` (docs/scenario-files.md); may be given several times")
+	cmd.Flags().StringSliceVar(&groups, "groups", nil, "run each scenario in groups of these `kinds`: cooperative, eager, consumer (KIP-848), static, consumer-static, or all")
 	cmd.Flags().BoolVar(&noLoad, "no-load", false, "leave out the load measurement at the end")
 	cmd.Flags().IntVar(&parallel, "parallel", 0, "scenarios side by side (default 6)")
 	return cmd

@@ -30,6 +30,7 @@ type Env struct {
 	BatchWait   time.Duration
 	MaxAttempts int
 	Order       string // none, partition or key
+	Assignor    string // cooperative-sticky or eager
 
 	DLQTopic          string
 	OutputTopic       string
@@ -72,6 +73,7 @@ func Variables() []Variable {
 		v("BatchWait", "KSIM_BATCH_WAIT_MS", "how long to wait for a batch to fill", func(e *Env) value { return (*millis)(&e.BatchWait) }),
 		v("MaxAttempts", "KSIM_MAX_ATTEMPTS", "attempts for one record at most", func(e *Env) value { return (*number)(&e.MaxAttempts) }),
 		v("Order", "KSIM_ORDER", "the order that is promised: none, partition or key", func(e *Env) value { return (*text)(&e.Order) }),
+		v("Assignor", "KSIM_ASSIGNOR", "how a classic group shares partitions out: cooperative-sticky or eager; absent where it is left to the consumer", func(e *Env) value { return (*text)(&e.Assignor) }),
 		v("DLQTopic", "KSIM_DLQ_TOPIC", "where poison goes", func(e *Env) value { return (*text)(&e.DLQTopic) }),
 		v("OutputTopic", "KSIM_OUTPUT_TOPIC", "where outputs go, when the scenario has them", func(e *Env) value { return (*text)(&e.OutputTopic) }),
 		v("TransactionalID", "KSIM_TRANSACTIONAL_ID", "transactional.id, when the scenario has transactions", func(e *Env) value { return (*text)(&e.TransactionalID) }),

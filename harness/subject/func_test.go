@@ -193,7 +193,7 @@ func TestInProcess(t *testing.T) {
 func TestEnvironIsReadBack(t *testing.T) {
 	full := Env{
 		BootstrapServers: "a:1,b:2", Topic: "t", GroupID: "g", Member: "m3", Incarnation: 4, RunID: "r", InstanceID: "i", GroupProtocol: "consumer",
-		SessionTimeout: time.Second, MaxPollInterval: time.Minute, BatchSize: 7, BatchWait: 50 * time.Millisecond, MaxAttempts: 5, Order: "key",
+		SessionTimeout: time.Second, MaxPollInterval: time.Minute, BatchSize: 7, BatchWait: 50 * time.Millisecond, MaxAttempts: 5, Order: "key", Assignor: "eager",
 		DLQTopic: "d", OutputTopic: "o", TransactionalID: "x", SinkURL: "http://s", SchemaRegistryURL: "http://r",
 		Extra: map[string]string{"B": "c", "A": "with = and , and \n"},
 	}

@@ -33,7 +33,6 @@ const (
 //	KSIM_EFFECT              record (default): one POST for each record; batch: one for each batch
 //	KSIM_COMMIT_INTERVAL_MS  commit at this interval; without it, after every batch
 //	KSIM_CONCURRENCY         handler calls side by side at most (default 64)
-//	KSIM_ASSIGNOR            cooperative-sticky (default) or eager, in a classic group
 //	KSIM_DELIVERY            at-least-once (default); or exactly once: transactions, outputs go to KSIM_OUTPUT_TOPIC; or sql, they go to
 //	KSIM_SQL_URL             a postgres:// URL or the path of an SQLite file; {topic} in it stands for the topic
 func Run(ctx context.Context, env subject.Env) error {
@@ -126,7 +125,7 @@ func configure(env subject.Env) (consumer.Config, error) {
 
 	switch env.GroupProtocol {
 	case "", "classic":
-		if err := assign(&cfg, env.Extra["KSIM_ASSIGNOR"]); err != nil {
+		if err := assign(&cfg, env.Assignor); err != nil {
 			return cfg, err
 		}
 	case "consumer":

@@ -235,15 +235,15 @@ func TestConfigure(t *testing.T) {
 	if _, err := configure(env); err == nil {
 		t.Error("a bad interval is taken")
 	}
-	env.Extra, env.GroupProtocol = map[string]string{"KSIM_ASSIGNOR": "eager"}, "classic"
+	env.Extra, env.Assignor, env.GroupProtocol = nil, "eager", "classic"
 	if cfg, err := configure(env); err != nil || cfg.Protocol != consumer.ProtocolEager {
 		t.Errorf("%+v %v", cfg.Protocol, err)
 	}
-	env.Extra = map[string]string{"KSIM_ASSIGNOR": "range"}
+	env.Assignor = "range"
 	if _, err := configure(env); err == nil {
 		t.Error("an unknown assignor is taken")
 	}
-	env.Extra, env.GroupProtocol = nil, "share"
+	env.Assignor, env.GroupProtocol = "", "share"
 	if _, err := configure(env); err == nil {
 		t.Error("an unknown protocol is taken")
 	}
