@@ -36,7 +36,7 @@ const maxLate = 50 * time.Millisecond
 // failure of the harness; a measurement that must not be believed is a Result
 // with Valid false and the reason.
 func RunLoad(ctx context.Context, cfg Config, lc LoadConfig) (load.Result, error) {
-	sc := Scenario{Name: fmt.Sprintf("load-batch-%d", lc.BatchSize), Doc: "open-loop load"}
+	sc := Scenario{Name: fmt.Sprintf("load-batch-%d", lc.BatchSize), Doc: "open-loop load", load: true}
 	for range lc.Crashes {
 		sc.Faults = append(sc.Faults, fault.CrashUnderLoad{Target: "m1"})
 	}

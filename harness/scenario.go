@@ -51,6 +51,8 @@ type Scenario struct {
 	// Needs names what the backend must be able to do; where it cannot, the
 	// scenario is unknown with that reason.
 	Needs []Need
+
+	load bool // a load run: what is only of interest to a reader is not written down
 }
 
 // Phase is a part of a scenario: it sends its messages, open loop, and injects its faults, one

@@ -82,7 +82,7 @@ func newStage(ctx context.Context, cfg Config, sc Scenario, kafka backend.Kafka,
 	if err != nil {
 		return nil, err
 	}
-	s.tap = tap.New(tap.Config{Log: s.log, Dial: kafka.Dial, Seeds: kafka.Brokers(), Group: s.names.group})
+	s.tap = tap.New(tap.Config{Log: s.log, Dial: kafka.Dial, Seeds: kafka.Brokers(), Group: s.names.group, Fetches: !sc.load})
 	if err := s.observe(); err != nil {
 		return nil, err
 	}

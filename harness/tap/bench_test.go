@@ -30,7 +30,17 @@ func BenchmarkTapVsDirect(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer cluster.Close()
-	compare(b, cluster.ListenAddrs())
+	compare(b, cluster.ListenAddrs(), false)
+}
+
+// BenchmarkTapVsDirectFetches is the same with the positions of fetches written to the history.
+func BenchmarkTapVsDirectFetches(b *testing.B) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(3), kfake.SeedTopics(partitions, testTopic))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer cluster.Close()
+	compare(b, cluster.ListenAddrs(), true)
 }
 
 // BenchmarkTapVsDirectContainers is the same in front of Apache Kafka in a
@@ -50,14 +60,14 @@ func BenchmarkTapVsDirectContainers(b *testing.B) {
 	if err := k.CreateTopic(ctx, testTopic, partitions, nil); err != nil {
 		b.Fatal(err)
 	}
-	compare(b, k.Brokers())
+	compare(b, k.Brokers(), false)
 }
 
 // compare reports the ratio of the throughput through the tap to that without it.
-func compare(b *testing.B, brokers []string) {
+func compare(b *testing.B, brokers []string, fetches bool) {
 	b.Helper()
 	fill(b, brokers)
-	tap := New(Config{Log: history.NewMemory(history.Header{}), Seeds: brokers})
+	tap := New(Config{Log: history.NewMemory(history.Header{}), Seeds: brokers, Fetches: fetches})
 	defer tap.Close()
 	m, err := tap.Open(context.Background(), "m1", 1)
 	if err != nil {

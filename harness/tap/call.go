@@ -15,8 +15,9 @@ func decodesRequest(key int16) bool {
 	return false
 }
 
-// call describes a request (resp nil) or a response to rules.
-func (c *conn) call(d Direction, ex *exchange, resp kmsg.Response) Call {
+// call describes a request (resp nil) or a response to rules; looked is whether one of them asks
+// what it names.
+func (c *conn) call(d Direction, ex *exchange, resp kmsg.Response, looked bool) Call {
 	call := Call{
 		Member: c.m.life.member, Incarnation: c.m.life.incarnation,
 		Key: ex.key, Version: ex.version, Direction: d,
@@ -58,7 +59,40 @@ func (c *conn) call(d Direction, ex *exchange, resp kmsg.Response) Call {
 	if resp != nil {
 		c.outcome(&call, resp)
 	}
+	if looked {
+		c.lookInto(&call, ex, resp)
+	}
 	return call
+}
+
+// lookInto adds what a call names.
+func (c *conn) lookInto(call *Call, ex *exchange, resp kmsg.Response) {
+	s := selection{naming: c.m.tap.group.topic}
+	var msg any
+	switch {
+	case resp != nil:
+		msg = resp
+	case call.Direction == Request && ex.req != nil:
+		msg = ex.req
+	default:
+		return
+	}
+	if call.Group == "" && ex.req != nil {
+		for _, p := range s.places(ex.req, "") {
+			call.Group = orElse(call.Group, p.group)
+		}
+	}
+	call.places = s.places(msg, call.Group)
+	call.Partitions = partitionsOf(call.places)
+	if resp == nil || call.ErrorCode != 0 {
+		return
+	}
+	for _, found := range s.coded(resp, call.Group) {
+		if code := int16(found.v.FieldByName("ErrorCode").Int()); code != 0 {
+			call.ErrorCode = code
+			return
+		}
+	}
 }
 
 // outcome adds what a response says.

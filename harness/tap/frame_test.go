@@ -49,7 +49,7 @@ func responseFrame(resp kmsg.Response) []byte {
 	if resp.IsFlexible() && resp.Key() != kmsg.ApiVersions.Int16() {
 		b = append(b, 1, 3, 2, 'h', 'i') // a tag nobody knows
 	}
-	return encodeResponse(b, resp)
+	return encodeBody(b, resp)
 }
 
 // TestRewrite replaces addresses in every version of every response that has
@@ -106,13 +106,13 @@ func TestRewrite(t *testing.T) {
 			if got == nil {
 				t.Fatalf("%s v%d: not decoded", kmsg.NameForKey(h.key), version)
 			}
-			if again := encodeResponse(slices.Clone(frame[:body]), got); !bytes.Equal(again, frame) {
+			if again := encodeBody(slices.Clone(frame[:body]), got); !bytes.Equal(again, frame) {
 				t.Errorf("%s v%d changes by itself", kmsg.NameForKey(h.key), version)
 			}
 			if err := c.rewrite(got); err != nil {
 				t.Fatal(err)
 			}
-			out := encodeResponse(slices.Clone(frame[:body]), got)
+			out := encodeBody(slices.Clone(frame[:body]), got)
 			if bytes.Contains(out, []byte("kafka-")) || !bytes.Contains(out, []byte(loopback)) {
 				t.Errorf("%s v%d leaks: %q", kmsg.NameForKey(h.key), version, out)
 			}
@@ -161,7 +161,7 @@ func TestClamp(t *testing.T) {
 	frame := responseFrame(r)
 	for version := range int16(7) { // newer than kmsg knows too
 		resp, body := c.decodeResponse(header{key: 18, version: version}, slices.Clone(frame))
-		if resp == nil || c.rewrite(resp) != nil || !bytes.Equal(encodeResponse(slices.Clone(frame[:body]), resp), frame) {
+		if resp == nil || c.rewrite(resp) != nil || !bytes.Equal(encodeBody(slices.Clone(frame[:body]), resp), frame) {
 			t.Errorf("v%d: the fallback is harmed", version)
 		}
 	}
@@ -171,7 +171,8 @@ func TestClamp(t *testing.T) {
 func FuzzFrames(f *testing.F) {
 	for key := range int16(93) {
 		req := kmsg.RequestForKey(key)
-		if req == nil || !decodesRequest(key) && !rewrites(header{key: key, version: req.MaxVersion()}) {
+		h := header{key: key, version: kmsg.MaxKey}
+		if req == nil || !decodesRequest(key) && !rewrites(h) && !slices.Contains(refusable, kmsg.Key(key)) {
 			continue
 		}
 		for _, version := range []int16{0, req.MaxVersion()} {
@@ -189,10 +190,17 @@ func FuzzFrames(f *testing.F) {
 		g.open(m1)
 		c := &conn{m: &Member{tap: &Tap{group: g}, life: m1}}
 		ex := &exchange{header: h}
-		if decodesRequest(key) && len(request) >= minRequest {
-			if ex.req = c.decodeRequest(h, request); ex.req != nil {
+		known := decodesRequest(key) || rewrites(h) || slices.Contains(refusable, kmsg.Key(key))
+		if known && len(request) >= minRequest {
+			if ex.req, _ = c.decodeRequest(h, append(make([]byte, sizeBytes), request...)); ex.req != nil {
 				g.requested(m1, ex)
-				c.call(Request, ex, nil)
+				call := c.call(Request, ex, nil, true)
+				s := selection{topic: testTopic, naming: g.topic}
+				answer, _ := s.refuse(ex.req, call.Group, 16)
+				replyFrame(h, answer)
+				s.prune(reflect.ValueOf(ex.req).Elem(), place{}, func(p place) bool { return !s.names(p) })
+				encodeBody(make([]byte, sizeBytes), ex.req)
+				ex.req, _ = c.decodeRequest(h, append(make([]byte, sizeBytes), request...))
 			}
 		}
 		resp, _ := c.decodeResponse(h, append(make([]byte, sizeBytes), response...))
@@ -207,10 +215,15 @@ func FuzzFrames(f *testing.F) {
 		}
 		if ex.req != nil && ex.version == h.version {
 			g.answered(m1, ex, resp, true)
-			c.call(Response, ex, resp)
 		}
-		if rewrites(h) {
-			encodeResponse(make([]byte, sizeBytes), resp)
+		fl := &flight{conn: c, ex: ex, resp: resp, call: c.call(Response, ex, resp, true)}
+		s := selection{naming: g.topic}
+		batches(fl, s)
+		if ex.req != nil && readsOnly(kmsg.Key(key)) {
+			answer, _ := s.refuse(ex.req, "", 3)
+			s.layOver(resp, answer, 3)
 		}
+		s.setCodes(resp, fl.call.Group, 16)
+		encodeBody(make([]byte, sizeBytes), resp)
 	})
 }

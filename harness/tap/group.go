@@ -43,6 +43,8 @@ type seat struct {
 	generation int32
 	state      state
 	held       map[TopicPartition]*holding
+	// deceived: the tap has told the member that it is out, and the broker does not know.
+	deceived bool
 	// target and unnamed are the newest assignment of KIP-848: unnamed lists
 	// what is known by topic id only so far.
 	target  map[TopicPartition]bool

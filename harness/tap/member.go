@@ -31,6 +31,8 @@ type Member struct {
 	life life
 	gate gate
 
+	fetches fetches
+
 	ctx    context.Context // ends dials
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -59,7 +61,7 @@ func (l *listener) leadsTo() target {
 
 func newMember(t *Tap, l life) (*Member, error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	m := &Member{tap: t, life: l, ctx: ctx, cancel: cancel, byNode: map[node]*listener{}, conns: map[*conn]struct{}{}}
+	m := &Member{tap: t, life: l, ctx: ctx, cancel: cancel, byNode: map[node]*listener{}, conns: map[*conn]struct{}{}, fetches: fetches{at: map[fetchedFrom]int64{}}}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for i := range t.cfg.Seeds {

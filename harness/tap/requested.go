@@ -115,14 +115,14 @@ func (g *group) joins(l life, r *kmsg.JoinGroupRequest) []history.Event {
 	if s == nil && r.MemberID == "" {
 		// The seat is made when the group gives it an id. Another consumer of
 		// the same process is not concerned.
-		return []history.Event{{Kind: history.Joining, Member: l.member, Incarnation: l.incarnation, Note: note}}
+		return append(g.undeceived(l), history.Event{Kind: history.Joining, Member: l.member, Incarnation: l.incarnation, Note: note})
 	}
 	again := s != nil && s.state == announced // the same join, now with an id
 	s = g.seat(l, r.MemberID, r.InstanceID, classic)
 	s.state = joining
 	s.foreign = r.ProtocolType != protocolConsumer
 	owned := ownedPartitions(r)
-	events := s.give(history.Revoked, func(p TopicPartition, _ *holding) bool { return !owned[p] })
+	events := s.give(s.parting(), func(p TopicPartition, _ *holding) bool { return !owned[p] })
 	if again {
 		g.touch()
 		return events
@@ -192,7 +192,7 @@ func (g *group) beats(l life, r *kmsg.ConsumerGroupHeartbeatRequest) []history.E
 	case s == nil && r.MemberEpoch < epochJoin:
 		return nil
 	case s == nil && r.MemberID == "":
-		return []history.Event{{Kind: history.Joining, Member: l.member, Incarnation: l.incarnation, Note: staticNote(r.InstanceID)}}
+		return append(g.undeceived(l), history.Event{Kind: history.Joining, Member: l.member, Incarnation: l.incarnation, Note: staticNote(r.InstanceID)})
 	case r.MemberEpoch == epochLeave:
 		return g.leave(s, "")
 	case r.MemberEpoch == epochLeaveStatic:
@@ -205,7 +205,7 @@ func (g *group) beats(l life, r *kmsg.ConsumerGroupHeartbeatRequest) []history.E
 		}
 		s.state = joining
 		s.target, s.unnamed = nil, nil
-		return append(s.give(history.Revoked, all), s.note(history.Joining, staticNote(r.InstanceID)))
+		return append(s.give(s.parting(), all), s.note(history.Joining, staticNote(r.InstanceID)))
 	}
 	if r.Topics == nil {
 		return nil // as before

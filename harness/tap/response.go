@@ -6,55 +6,9 @@ import (
 	"math"
 	"net"
 	"slices"
-	"sync"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
-
-// exchange is a request and, later, its response.
-type exchange struct {
-	header
-	req     kmsg.Request // nil if it was passed through
-	foreign bool         // of a group that is not watched
-	// commits are the events that a commit wrote, for its response to refer to.
-	commits map[TopicPartition][]committed
-	// txn is the transaction that an EndTxn ends, and ending what it commits.
-	txn    *txn
-	ending []Commit
-}
-
-// committed is one partition of a commit that was passed on.
-type committed struct {
-	seq        int64 // of its CommitRequested
-	generation int32
-	offset     int64
-}
-
-// pending are the requests of a connection that are not answered yet. Brokers
-// answer in order; the correlation id tells if one does not.
-type pending struct {
-	mu    sync.Mutex
-	queue []*exchange
-}
-
-func (p *pending) put(ex *exchange) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.queue = append(p.queue, ex)
-}
-
-// take removes the oldest request with that correlation id; nil if there is none.
-func (p *pending) take(correlation int32) *exchange {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	i := slices.IndexFunc(p.queue, func(ex *exchange) bool { return ex.correlation == correlation })
-	if i < 0 {
-		return nil
-	}
-	ex := p.queue[i]
-	p.queue = slices.Delete(p.queue, i, i+1)
-	return ex
-}
 
 // responses passes responses on until the broker's side ends. With the client
 // gone, and the member half-open, it goes on reading: the broker must not
@@ -82,31 +36,40 @@ func (c *conn) responses(from *frames) {
 		if err := c.response(from, ex, size); err != nil {
 			return
 		}
+		c.pending.done(ex)
+		if err := c.flush(); err != nil {
+			return
+		}
 	}
 }
 
 // response passes one response on.
 func (c *conn) response(from *frames, ex *exchange, size int) error {
-	if ex.req != nil || rewrites(ex.header) {
+	looked := c.looked(ex.key)
+	if ex.req != nil && decodesRequest(ex.key) || rewrites(ex.header) || looked || len(ex.altered) > 0 {
 		if size <= maxDecodedResponse {
 			frame, err := from.whole(size)
 			if err != nil {
 				return err
 			}
-			return c.answer(ex, frame)
+			return c.answer(ex, frame, looked)
 		}
 		c.m.tap.problems.add("%s: a %s response of %d bytes was passed through undecoded", c.m.life, kmsg.NameForKey(ex.key), size)
 	}
-	if c.disturbed(ex.key, Response) && !c.ended() && c.disturb(c.call(Response, ex, nil)) == disconnect {
-		return errEnded
+	f := &flight{conn: c, ex: ex}
+	if c.disturbed(ex.key, Response) && !c.ended() {
+		f.call = c.call(Response, ex, nil, false)
+		if f.disturb(c.choose(f)) == disconnect {
+			return errEnded
+		}
 	}
-	return c.copyResponse(from, sizeBytes+size)
+	return c.copyResponse(from, sizeBytes+size, f.paces)
 }
 
 // copyResponse passes left bytes on as they come, or drops them if the client is gone.
-func (c *conn) copyResponse(from *frames, left int) error {
+func (c *conn) copyResponse(from *frames, left int, paces []pacing) error {
 	for left > 0 {
-		if from.br.Buffered() == 0 && left >= spliceLeast && !c.ended() {
+		if len(paces) == 0 && from.br.Buffered() == 0 && left >= spliceLeast && !c.ended() {
 			n, err := c.splice(from, left)
 			left -= n
 			if err != nil {
@@ -120,6 +83,12 @@ func (c *conn) copyResponse(from *frames, left int) error {
 		if err != nil {
 			return err
 		}
+		if len(paces) > 0 && !c.ended() {
+			b = b[:slowest(paces, len(b))]
+			if !c.pass(paces, len(b)) {
+				return errEnded
+			}
+		}
 		if !c.ended() && c.write(c.client, b) != nil {
 			c.clientDied()
 		}
@@ -132,10 +101,11 @@ func (c *conn) copyResponse(from *frames, left int) error {
 }
 
 // answer decodes a response, writes down what it says, and passes it on with
-// the addresses of brokers replaced.
-func (c *conn) answer(ex *exchange, frame []byte) error {
+// the addresses of brokers replaced, and whatever rules make of it.
+func (c *conn) answer(ex *exchange, frame []byte, looked bool) error {
 	resp, body := c.decodeResponse(ex.header, frame)
-	var told *tidings
+	f := &flight{conn: c, ex: ex, resp: resp}
+	d := &delivery{}
 	if resp != nil {
 		if err := c.rewrite(resp); err != nil {
 			// Passing the addresses on would let the client past the tap.
@@ -144,37 +114,62 @@ func (c *conn) answer(ex *exchange, frame []byte) error {
 			}
 			return err
 		}
-		if rewrites(ex.header) {
-			frame = encodeResponse(frame[:body], resp)
-		}
-		told = c.m.tap.group.answered(c.m.life, ex, resp, !c.ended())
+		f.changed = rewrites(ex.header)
 	}
+	chosen := c.learn(f, d, looked)
 	if c.ended() {
 		return nil // keep reading; if both sides ended, the next read fails
 	}
-	if c.disturbed(ex.key, Response) {
-		switch c.disturb(c.call(Response, ex, resp)) {
-		case disconnect:
-			return errEnded
-		case abandon:
-			return nil
-		case forward:
+	switch f.disturb(chosen) {
+	case disconnect:
+		return errEnded
+	case abandon:
+		return nil
+	case forward, replied:
+	}
+	if resp != nil {
+		for _, alter := range ex.altered {
+			alter(resp)
+			f.changed, f.lie = true, true
 		}
 	}
-	if !c.m.gate.enter(c.closed) {
-		return errEnded
+	if f.lie {
+		d.lie, d.told = c.lieOf(c.call(Response, ex, resp, false))
 	}
-	defer c.m.gate.leave()
-	if c.ended() {
-		return nil
+	if f.changed {
+		frame = encodeBody(frame[:body], resp)
 	}
-	if told != nil {
-		c.m.tap.group.tell(c.m.life, *told)
+	d.frame, d.paces, d.mute = frame, f.paces, f.mute
+	return c.deliver(d)
+}
+
+// learn writes down what a response says, and asks the rules about it. What the broker did with a
+// commit is true whatever becomes of the answer, and rules may look for it in the history. What
+// the group gives a member, though, it has only if the answer reaches it: so the rules are
+// asked before that is written down.
+func (c *conn) learn(f *flight, d *delivery, looked bool) (chosen []acting) {
+	ex, alive := f.ex, !c.ended()
+	seats := f.resp != nil && givesSeat(ex.key)
+	if f.resp != nil && !seats {
+		d.told = c.m.tap.group.answered(c.m.life, ex, f.resp, alive)
 	}
-	if _, err := c.client.Write(frame); err != nil {
-		c.clientDied()
+	if alive && c.disturbed(ex.key, Response) {
+		f.call = c.call(Response, ex, f.resp, looked)
+		chosen = c.choose(f)
 	}
-	return nil
+	if seats {
+		d.told = c.m.tap.group.answered(c.m.life, ex, f.resp, alive && !withholds(chosen))
+	}
+	return chosen
+}
+
+// givesSeat tells whether responses of an API give members their places in a group, and partitions.
+func givesSeat(key int16) bool {
+	switch kmsg.Key(key) {
+	case kmsg.JoinGroup, kmsg.SyncGroup, kmsg.Heartbeat, kmsg.ConsumerGroupHeartbeat, kmsg.ShareGroupHeartbeat:
+		return true
+	}
+	return false
 }
 
 // decodeResponse returns the response in a frame, and where in the frame its
@@ -216,9 +211,9 @@ func readResponse(h header, b []byte) (resp kmsg.Response, rest int, err error) 
 	return resp, len(body), nil
 }
 
-// encodeResponse returns a frame with the given beginning (length and header) and body.
-func encodeResponse(head []byte, resp kmsg.Response) []byte {
-	frame := resp.AppendTo(slices.Clip(head))
+// encodeBody returns a frame with the given beginning (length and header) and body.
+func encodeBody(head []byte, body interface{ AppendTo([]byte) []byte }) []byte {
+	frame := body.AppendTo(slices.Clip(head))
 	binary.BigEndian.PutUint32(frame, uint32(len(frame)-sizeBytes))
 	return frame
 }

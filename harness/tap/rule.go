@@ -1,8 +1,12 @@
 package tap
 
 import (
+	"context"
+	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // Direction is the way of a call.
@@ -18,7 +22,8 @@ const (
 const AnyKey int16 = -1
 
 // Call is one request or response, as a rule sees it. What stands in the body
-// is known for group and commit APIs only; the rest pass undecoded.
+// is known for group and commit APIs; the rest pass undecoded, unless a rule
+// in force must look into them.
 type Call struct {
 	Member       string
 	Incarnation  int
@@ -31,9 +36,14 @@ type Call struct {
 	// Commits lists the partitions of OffsetCommit and TxnOffsetCommit, and
 	// those that an EndTxn commits; none of one that aborts.
 	Commits []Commit
+	// Partitions lists the partitions that the call names, if a rule looks into calls of its
+	// kind; Partition is -1 where only the topic is named.
+	Partitions []TopicPartition
 	// ErrorCode is that of a response; of several, as in a commit, the first
 	// that is not 0.
 	ErrorCode int16
+
+	places []place
 }
 
 // Commit is one partition of a commit.
@@ -45,20 +55,50 @@ type Commit struct {
 }
 
 // Rule says which calls to disturb, and how. Rules are asked in the order in which
-// they were added; all that match act, until one disconnects.
+// they were added; all that match act, until one ends the call. The zero value
+// of a field selects everything.
+//
+// A rule is asked when a call is at hand. What the tap answers in the broker's place is no response of a
+// broker, and no rule for responses sees it.
 type Rule struct {
 	Name      string
 	Member    string // "" for any
 	Key       int16  // API key, or AnyKey
 	Direction Direction
-	// After lets so many matching calls pass first.
-	After int
-	// Times bounds how many calls are acted on; 0 for no bound.
-	Times int
+	// Topic and Partitions select calls that name one of these partitions. Topic ids are
+	// named by what the members have asked for in Metadata. A call that names a topic as a
+	// whole names its partitions. A Fetch within a session (KIP-227) names
+	// only what has changed: see [Tap.Add].
+	Topic      string
+	Partitions []int32 // nil for any
+	// Group selects calls that name this group; FindCoordinator does so as its key.
+	Group string
 	// Match narrows the rule; nil matches. It may look at the history and at
 	// the tap; it must return soon, since the call waits for it.
-	Match  func(Call) bool
+	Match func(Call) bool
+
+	// After lets so many matching calls pass first.
+	After int
+	// Every acts on each so-manieth call of those after that; 0 and 1 are all.
+	Every int
+	// Probability acts on a call with this chance, 0 to 1; 0 is always. The choices come
+	// from Seed: the same seed and the same sequence of matching calls give the same ones.
+	Probability float64
+	Seed        int64
+	// Times bounds how many calls are acted on; 0 for no bound.
+	Times int
+	// Until ends the rule for good.
+	Until Until
+
 	Action Action
+}
+
+// Until ends a rule for good, at whichever comes first. Who armed it can also remove it.
+type Until struct {
+	// Calls is how many matching calls the rule lives for, acted on or not; 0 for no bound.
+	Calls int
+	// When ends the rule before it acts on a matching call; nil never does. What was said of Match holds.
+	When func(Call) bool
 }
 
 // Armed is a Rule in force.
@@ -66,19 +106,41 @@ type Armed struct {
 	rule Rule
 	tap  *Tap
 	hit  chan Call
+	done chan struct{}
+	over atomic.Bool // the rule acts on no more calls
+	pace *pace       // of a Throttle
 
 	mu       sync.Mutex
+	dice     *rand.Rand
+	shake    *rand.Rand    // for what an action chooses
 	seen     int           // matching calls
 	hits     int           // of these, those acted on
+	acted    int           // of these, those whose action was in effect
+	by       map[life]int  // acted, by life
+	more     chan struct{} // closed and replaced whenever acted grows
 	released chan struct{} // closed and replaced by Release
 	removed  bool
-	told     bool     // the first hit was delivered
 	undo     []func() // of actions that outlast their call
 }
 
-// Add puts a rule in force. A rule without an action only counts its hits.
+// Add puts a rule in force. A rule without an action only counts its hits. It
+// panics if the rule is wrong: have what a user wrote looked at by [Rule.Validate] first.
+//
+// While a rule is in force that must know what a Fetch asks for, the tap ends fetch
+// sessions (KIP-227) that began before, as a broker short of memory does: the client
+// then names all its partitions again. Such a request counts only then.
 func (t *Tap) Add(r Rule) *Armed {
-	a := &Armed{rule: r, tap: t, hit: make(chan Call, 1), released: make(chan struct{})}
+	if err := r.Validate(); err != nil {
+		panic("tap: " + err.Error())
+	}
+	a := &Armed{
+		rule: r, tap: t, hit: make(chan Call, 1), done: make(chan struct{}), released: make(chan struct{}),
+		dice: rand.New(rand.NewPCG(uint64(r.Seed), 1)), shake: rand.New(rand.NewPCG(uint64(r.Seed), 2)),
+		by: map[life]int{}, more: make(chan struct{}),
+	}
+	if th, ok := r.Action.(Throttle); ok {
+		a.pace = &pace{rate: float64(th.BytesPerSecond)}
+	}
 	t.rulesMu.Lock()
 	defer t.rulesMu.Unlock()
 	rules := append(slices.Clone(t.armed()), a)
@@ -96,11 +158,51 @@ func (t *Tap) armed() []*Armed {
 // Hit delivers the first call that the rule acted on, and is then closed.
 func (a *Armed) Hit() <-chan Call { return a.hit }
 
+// Done is closed once the rule acts on no more calls: it has acted Times times,
+// has met its Until, or was removed.
+func (a *Armed) Done() <-chan struct{} { return a.done }
+
 // Hits returns how many calls the rule has acted on.
 func (a *Armed) Hits() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.hits
+}
+
+// HitsBy returns how many calls of each member the rule has acted on, by name.
+func (a *Armed) HitsBy() map[string]int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	by := map[string]int{}
+	for l, n := range a.by {
+		by[l.member] += n
+	}
+	return by
+}
+
+// AwaitHits waits until the actions on n calls have been in effect. It ends with the
+// error of ctx, or once the rule can act no more.
+func (a *Armed) AwaitHits(ctx context.Context, n int) error {
+	for {
+		a.mu.Lock()
+		acted, more, done := a.acted, a.more, a.done
+		if a.acted < a.hits {
+			done = nil // one of the last calls is being acted on
+		}
+		a.mu.Unlock()
+		if acted >= n {
+			return nil
+		}
+		select {
+		case <-more:
+		case <-done:
+			if a.Hits() == acted {
+				return fmt.Errorf("the rule ended after %d of %d hits", acted, n)
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // Release lets everything go on that the rule holds now. The rule stays in
@@ -118,7 +220,10 @@ func (a *Armed) Remove() {
 
 func (a *Armed) release(remove bool) {
 	a.mu.Lock()
-	a.removed = a.removed || remove
+	if remove {
+		a.removed = true
+		a.end()
+	}
 	undo := a.undo
 	a.undo = nil
 	close(a.released)
@@ -129,39 +234,25 @@ func (a *Armed) release(remove bool) {
 	}
 }
 
-// concerns tells whether the rule may match calls of this kind at all.
-func (a *Armed) concerns(member string, key int16, d Direction) bool {
-	return a.rule.Direction == d && (a.rule.Key == key || a.rule.Key == AnyKey) && (a.rule.Member == "" || a.rule.Member == member)
+// end notes that the rule acts no more, with a.mu held.
+func (a *Armed) end() {
+	if a.over.CompareAndSwap(false, true) {
+		close(a.done)
+	}
 }
 
-// take counts a matching call. It returns whether to act on it, and what tells
-// of the release.
-func (a *Armed) take(c Call) (released <-chan struct{}, act bool) {
-	if a.rule.Match != nil && !a.rule.Match(c) {
-		return nil, false
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.removed {
-		return nil, false
-	}
-	a.seen++
-	if a.seen <= a.rule.After || a.rule.Times > 0 && a.hits >= a.rule.Times {
-		return nil, false
-	}
-	a.hits++
-	return a.released, true
-}
-
-// announce delivers the first hit, once its action is in effect.
+// announce notes that the action on a call is in effect.
 func (a *Armed) announce(c Call) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !a.told {
-		a.told = true
+	if a.acted == 0 {
 		a.hit <- c // it has room for one
 		close(a.hit)
 	}
+	a.acted++
+	a.by[life{c.Member, c.Incarnation}]++
+	close(a.more)
+	a.more = make(chan struct{})
 }
 
 // onRelease keeps what must be undone when the rule is released.

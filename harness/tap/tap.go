@@ -24,6 +24,9 @@ type Config struct {
 	// Group is the consumer group that is written to the history; "" for
 	// every group that is seen.
 	Group string
+	// Fetches has the positions that members fetch from written to the history. Their Fetch
+	// requests are decoded for it, responses are not.
+	Fetches bool
 }
 
 // dialTimeout bounds Config.Dial. It is long enough for a broker that is just
