@@ -29,6 +29,10 @@ func judge(h history.History, checks []Check) Report {
 			rep.Causes = append(rep.Causes, f.cause(&f.causes[i]))
 		}
 	}
+	if len(f.repeats) > 0 {
+		rep.Attribution = f.attribution()
+	}
+	f.tellStories(rep.Checks)
 	return rep
 }
 
