@@ -101,9 +101,17 @@ func (s *stage) header() history.Header {
 		Run: s.cfg.RunID, Scenario: s.scenario.Name, Kafka: s.kafka.Name() + " (" + s.kafka.Version() + ")", Seed: s.cfg.Seed,
 		Topic: s.names.topic, Group: s.names.group, DeadLetterTopic: s.names.deadLetter, OutputTopic: s.names.output,
 		Partitions: s.cfg.Partitions, Members: s.cfg.Members, BatchSize: s.cfg.BatchSize,
-		SessionTimeout: s.cfg.SessionTimeout, MaxPollInterval: s.cfg.MaxPollInterval,
+		SessionTimeout: s.session(), MaxPollInterval: s.cfg.MaxPollInterval, Protocol: s.cfg.Protocol,
 		Promises: s.cfg.Promises, Faults: s.scenario.faultNames(),
 	}
+}
+
+// session is the session timeout that counts: with KIP-848 the broker decides.
+func (s *stage) session() time.Duration {
+	if owned := s.kafka.Capabilities().ConsumerSession; s.cfg.Protocol == "consumer" && owned > 0 {
+		return owned
+	}
+	return s.cfg.SessionTimeout
 }
 
 func (s *stage) createTopics(ctx context.Context) error {
@@ -139,13 +147,10 @@ func (s *stage) enlist(dir string) {
 	}
 	s.faults = &fault.Env{
 		Log: s.log, Members: s.members, Sink: s.sink, Tap: s.tap, BatchSize: s.cfg.BatchSize,
-		SessionTimeout: s.cfg.SessionTimeout, AutoCommit: s.cfg.AutoCommit, Bound: s.cfg.FaultBound,
+		SessionTimeout: s.session(), AutoCommit: s.cfg.AutoCommit, Bound: s.cfg.FaultBound,
 	}
 	if brokers, ok := s.kafka.(backend.Restarter); ok && s.kafka.Capabilities().RestartBroker {
 		s.faults.Brokers = &brokerAdmin{Restarter: brokers, client: s.client, names: s.names}
-	}
-	if owned := s.kafka.Capabilities().ConsumerSession; s.cfg.Protocol == "consumer" && owned > 0 {
-		s.faults.SessionTimeout = owned // with KIP-848 the broker decides
 	}
 }
 

@@ -13,6 +13,7 @@ func Promises(batchSize int, partitions int32) history.Promises {
 	p.MaxAttempts, p.MinBackoff = 5, MinBackoff
 	p.DeadLetterHeaders = "kip-1191"
 	p.Recovery = time.Minute
+	p.IncrementalRebalance = true
 	// It commits after every batch, so that a crash repeats at most one batch
 	// of each partition that the member had.
 	p.MaxReprocessed = batchSize * int(partitions)
@@ -27,6 +28,13 @@ func InOrder(p history.Promises, order string) history.Promises {
 	if p.Order = order; order != history.OrderPartition {
 		p.MaxReprocessed = 0
 	}
+	return p
+}
+
+// Eager turns promises into those with the eager assignor, by which every rebalance takes all
+// partitions away for a moment.
+func Eager(p history.Promises) history.Promises {
+	p.IncrementalRebalance = false
 	return p
 }
 
