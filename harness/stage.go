@@ -35,6 +35,7 @@ type stage struct {
 	faults   *fault.Env
 	dead     *observe.DeadLetters
 	lag      *observe.Lag
+	metrics  *observe.Metrics   // nil where none are promised
 	cancel   context.CancelFunc // of all members
 	names    names
 }
@@ -90,6 +91,9 @@ func newStage(ctx context.Context, cfg Config, sc Scenario, kafka backend.Kafka,
 		return nil, err
 	}
 	s.enlist(dir)
+	if err := s.observeMetrics(); err != nil {
+		return nil, err
+	}
 	if sc.SlowEvery > 0 {
 		s.sink.Add(sink.Rule{Action: sink.Delay{For: sc.SlowEvery}})
 	}

@@ -21,8 +21,9 @@ The partition is not m1's any more, and whoever adds the lags up counts it twice
 
 The metric (lag-metric) is read from each live member about every 500 ms, at the address that it was told (KSIM_METRICS_ADDR). What it shows may be
 as old as lag-window (5 s where nothing else is promised): it is true if it lies between the least and the greatest lag that end and commits of that time allow, each
-taken by itself, up to 1 s into the future for records whose produce was not answered yet. Not judged are values of a member that was frozen within that time,
-or while a fault that has no member as its target lasts, and until lag-window after it.
+taken by itself, up to 1 s into the future for records whose produce was not answered yet. While a fault of this member, or of none
+in particular, lasts, and until lag-window after it, what it shows may be as old as that fault: it may be cut off from the brokers. Not judged are values of a member
+that was frozen within the time, and NaN, which says that it does not know.
 
 *Violated*, where a lag metric is promised, by a series of a partition that the member gave up, or learned the loss of (it was told, or joined anew), longer ago than
 lag-window; by a lag of 0 while there was something to do all the time; and by any other value that was true at no moment of that time. What is
@@ -68,6 +69,14 @@ type lagSeat struct {
 	complain string        // what was wrong with its last report
 }
 
+// trouble is a fault, of one member or of none in particular.
+type trouble struct {
+	seq          int64
+	member       string
+	began, ended time.Duration
+	over         bool
+}
+
 // lagJudge goes through the history and keeps what is true of each partition.
 type lagJudge struct {
 	*Facts
@@ -76,8 +85,7 @@ type lagJudge struct {
 	seats         map[string]map[int32]*lagSeat // by life and partition
 	thawed        map[string]time.Duration
 	frozen        map[string]bool
-	trouble       int           // faults without a target that last
-	troubled      time.Duration // when the last of them ended
+	faults        []trouble
 	failure       string
 
 	reports, judged, stale, wrong, read int
@@ -86,7 +94,7 @@ type lagJudge struct {
 func newLagJudge(f *Facts) *lagJudge {
 	l := &lagJudge{
 		Facts: f, window: f.Header.Promises.LagWindow, ends: map[int32][]sample{}, commits: map[int32][]sample{},
-		seats: map[string]map[int32]*lagSeat{}, thawed: map[string]time.Duration{}, frozen: map[string]bool{}, troubled: -1 << 62,
+		seats: map[string]map[int32]*lagSeat{}, thawed: map[string]time.Duration{}, frozen: map[string]bool{},
 	}
 	if l.window <= 0 {
 		l.window = history.DefaultLagWindow
@@ -155,12 +163,12 @@ func (l *lagJudge) look(pos int32, r *Result) {
 	case history.MemberThawed:
 		l.frozen[e.Who()], l.thawed[e.Who()] = false, e.At
 	case history.FaultBegan:
-		if e.Member == "" {
-			l.trouble++
-		}
+		l.faults = append(l.faults, trouble{seq: e.Seq, member: e.Member, began: e.At})
 	case history.FaultEnded:
-		if e.Member == "" {
-			l.trouble, l.troubled = max(l.trouble-1, 0), e.At
+		for i := range l.faults {
+			if l.faults[i].seq == e.Ref {
+				l.faults[i].ended, l.faults[i].over = e.At, true
+			}
 		}
 	case history.Scraped:
 		if e.Error == "" {
@@ -178,6 +186,9 @@ func (l *lagJudge) look(pos int32, r *Result) {
 // report judges one report.
 func (l *lagJudge) report(pos int32, e *history.Event, r *Result) {
 	l.reports++
+	if e.Offset < 0 {
+		return // no number: it says that it does not know
+	}
 	s := l.seat(e)
 	what, at := "", none
 	since := l.since(e)
@@ -189,7 +200,7 @@ func (l *lagJudge) report(pos int32, e *history.Event, r *Result) {
 		if s.complain == "" {
 			l.stale++
 		}
-	case !s.owned, l.frozen[e.Who()], wasFrozen && thawed >= since, l.trouble > 0, l.troubled >= since:
+	case !s.owned, l.frozen[e.Who()], wasFrozen && thawed >= since:
 		return // not to be judged
 	default:
 		l.judged++
@@ -213,7 +224,19 @@ func (l *lagJudge) report(pos int32, e *history.Event, r *Result) {
 	s.complain = what
 }
 
-// since is from when on what a report shows may be.
+// oldest is how old the value of a report may be, in view of faults.
+func (l *lagJudge) oldest(e *history.Event) time.Duration {
+	base := l.since(e)
+	since := base
+	for _, t := range l.faults {
+		if (t.member == "" || t.member == e.Member) && (!t.over || t.ended >= base) {
+			since = min(since, t.began-l.window)
+		}
+	}
+	return since
+}
+
+// since is from when on what a report shows may be where all is well.
 func (l *lagJudge) since(e *history.Event) time.Duration {
 	asked := e.At
 	if e.Due > 0 {
@@ -225,7 +248,7 @@ func (l *lagJudge) since(e *history.Event) time.Duration {
 // possible returns the least and the greatest lag that end and commits of the time of a
 // report allow, each taken by itself.
 func (l *lagJudge) possible(e *history.Event) (low, high int64) {
-	since := l.since(e)
+	since := l.oldest(e)
 	leastEnd, mostEnd := during(l.ends[e.Partition], since, e.At+produceSlack)
 	leastCommit, mostCommit := during(l.commits[e.Partition], since, e.At)
 	return max(leastEnd-mostCommit, 0), max(mostEnd-leastCommit, 0)

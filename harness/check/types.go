@@ -52,7 +52,7 @@ type life struct {
 	present     bool // it was started, or joined the group
 	static      bool // static membership: it does not leave when it stops
 	lastCause   int32
-	lastStarted int32 // record of its last EffectStarted
+	lastStarted int32   // record of its last EffectStarted
 	inGroup     bool    // it has joined, and not left since
 	freezes     []pause // in order
 	seats       []*seat

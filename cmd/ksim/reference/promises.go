@@ -14,6 +14,7 @@ func Promises(batchSize int, partitions int32) history.Promises {
 	p.DeadLetterHeaders = "kip-1191"
 	p.Recovery = time.Minute
 	p.IncrementalRebalance = true
+	p.LagMetric, p.LagWindow = "kafka_consumergroup_lag", 3*time.Second
 	// It commits after every batch, so that a crash repeats at most one batch
 	// of each partition that the member had.
 	p.MaxReprocessed = batchSize * int(partitions)
@@ -45,6 +46,7 @@ const transactionBatches = 4
 func SQLPromises(batchSize int, partitions int32) history.Promises {
 	p := Promises(batchSize, partitions)
 	p.Delivery = history.ExactlyOnce
+	p.LagMetric = "" // its position is the database's, and what Kafka has of it only follows
 	return p
 }
 
