@@ -46,7 +46,11 @@ type Config struct {
 	// Outputs reads at the end what can be seen in the store that the subject
 	// writes its outputs to. Where exactly-once is promised and this is nil, there is an
 	// output topic (KSIM_OUTPUT_TOPIC), and that is read.
-	Outputs     observe.Outputs
+	Outputs observe.Outputs
+	// LagTopicLabel and LagPartitionLabel are the labels of Promises.LagMetric; "" is topic and partition.
+	LagTopicLabel     string
+	LagPartitionLabel string
+
 	Extra       map[string]string // more variables for the subject's environment
 	TopicPrefix string            // of every topic that is created
 

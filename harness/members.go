@@ -48,6 +48,7 @@ type member struct {
 	restarts    int // on its own account
 	inst        subject.Instance
 	wire        *tap.Member
+	metrics     string // address of its metrics, "" if they are not read
 	groupID     string // member id in the group, kept after its end for Evict
 	wanted      bool   // false once the harness has asked for its end
 	alive       bool
@@ -111,6 +112,10 @@ func (g *members) start(ctx context.Context, name string, again bool) error {
 	if g.cfg.Static {
 		env.InstanceID = name
 	}
+	if env.MetricsAddr, err = g.metricsAddr(); err != nil {
+		wire.Close()
+		return err
+	}
 	if env.OutputTopic != "" {
 		env.TransactionalID = transactionalID(env.GroupID, name)
 	}
@@ -124,7 +129,7 @@ func (g *members) start(ctx context.Context, name string, again bool) error {
 		g.log.Append(history.Event{Kind: history.MemberEnded, Member: name, Incarnation: incarnation, Outcome: history.Exited, Error: err.Error(), Note: "could not be started"})
 		return &SubjectError{Reason: err.Error(), CannotStart: true}
 	}
-	m := &member{name: name, incarnation: incarnation, restarts: restarts, inst: inst, wire: wire, wanted: true, alive: true}
+	m := &member{name: name, incarnation: incarnation, restarts: restarts, inst: inst, wire: wire, metrics: env.MetricsAddr, wanted: true, alive: true}
 	g.mu.Lock()
 	g.all[name] = m
 	if g.closing { // it ends with g.ctx, and its end is no event

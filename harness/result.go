@@ -19,6 +19,8 @@ type Result struct {
 	Checks  []check.Result
 	Counts  check.Counts
 	Causes  []check.Cause
+	// Attribution is one sentence on what was repeated and by which cause, see check.Report.
+	Attribution string
 	// Dir holds history.jsonl and logs/ of the scenario, relative to Run.Dir.
 	Dir string
 	// Err is a failure of the harness, not a verdict on the subject.

@@ -36,6 +36,7 @@ type stage struct {
 	faults   *fault.Env
 	dead     *observe.DeadLetters
 	lag      *observe.Lag
+	metrics  *observe.Metrics   // nil where none are promised
 	cancel   context.CancelFunc // of all members
 	names    names
 }
@@ -91,6 +92,9 @@ func newStage(ctx context.Context, cfg Config, sc Scenario, kafka backend.Kafka,
 		return nil, err
 	}
 	s.enlist(dir)
+	if err := s.observeMetrics(); err != nil {
+		return nil, err
+	}
 	if sc.SlowEvery > 0 {
 		s.sink.Add(sink.Rule{Action: sink.Delay{For: sc.SlowEvery}})
 	}
@@ -102,9 +106,17 @@ func (s *stage) header() history.Header {
 		Run: s.cfg.RunID, Scenario: s.scenario.Name, Kafka: s.kafka.Name() + " (" + s.kafka.Version() + ")", Seed: s.cfg.Seed,
 		Topic: s.names.topic, Group: s.names.group, DeadLetterTopic: s.names.deadLetter, OutputTopic: s.names.output,
 		Partitions: s.cfg.Partitions, Members: s.cfg.Members, BatchSize: s.cfg.BatchSize,
-		SessionTimeout: s.cfg.SessionTimeout, MaxPollInterval: s.cfg.MaxPollInterval,
+		SessionTimeout: s.session(), MaxPollInterval: s.cfg.MaxPollInterval, Protocol: s.cfg.Protocol,
 		Promises: s.cfg.Promises, Faults: s.scenario.faultNames(),
 	}
+}
+
+// session is the session timeout that counts: with KIP-848 the broker decides.
+func (s *stage) session() time.Duration {
+	if owned := s.kafka.Capabilities().ConsumerSession; s.cfg.Protocol == "consumer" && owned > 0 {
+		return owned
+	}
+	return s.cfg.SessionTimeout
 }
 
 func (s *stage) createTopics(ctx context.Context) error {
@@ -140,13 +152,10 @@ func (s *stage) enlist(dir string) {
 	}
 	s.faults = &fault.Env{
 		Log: s.log, Members: s.members, Sink: s.sink, Tap: s.tap, BatchSize: s.cfg.BatchSize,
-		SessionTimeout: s.cfg.SessionTimeout, AutoCommit: s.cfg.AutoCommit, Bound: s.cfg.FaultBound,
+		SessionTimeout: s.session(), AutoCommit: s.cfg.AutoCommit, Bound: s.cfg.FaultBound,
 	}
 	if brokers, ok := s.kafka.(backend.Restarter); ok && s.kafka.Capabilities().RestartBroker {
 		s.faults.Brokers = &brokerAdmin{Restarter: brokers, client: s.client, names: s.names}
-	}
-	if owned := s.kafka.Capabilities().ConsumerSession; s.cfg.Protocol == "consumer" && owned > 0 {
-		s.faults.SessionTimeout = owned // with KIP-848 the broker decides
 	}
 }
 

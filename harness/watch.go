@@ -28,6 +28,9 @@ func (s *stage) observe() error {
 }
 
 func (s *stage) stopObserving() {
+	if s.metrics != nil {
+		s.metrics.Close()
+	}
 	if s.lag != nil {
 		s.lag.Close()
 	}

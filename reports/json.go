@@ -76,6 +76,8 @@ type scenarioV1 struct {
 	Counts  check.Counts   `json:"counts"`
 	Checks  []checkV1      `json:"checks"`
 	Causes  []check.Cause  `json:"causes"`
+	// Attribution is one sentence on what was repeated and why.
+	Attribution string `json:"attribution,omitempty"`
 }
 
 // checkV1 is check.Result with its evidence always there, empty or not.
@@ -132,6 +134,7 @@ func scenarioJSON(s harness.Result) scenarioV1 {
 	out := scenarioV1{
 		Name: s.Scenario, Doc: s.Doc, Reason: s.Reason, Started: s.Started, Seconds: s.Seconds, Dir: s.Dir,
 		Counts: s.Counts, Checks: []checkV1{}, Causes: append([]check.Cause{}, s.Causes...),
+		Attribution: s.Attribution,
 	}
 	if s.Err != nil {
 		out.Error = s.Err.Error()
@@ -241,7 +244,7 @@ func (doc reportV1) run(dir string) (harness.Run, error) {
 func (s scenarioV1) result() (harness.Result, error) {
 	r := harness.Result{
 		Scenario: s.Name, Doc: s.Doc, Reason: s.Reason, Started: s.Started, Seconds: s.Seconds,
-		Counts: s.Counts, Causes: s.Causes, Dir: s.Dir,
+		Counts: s.Counts, Causes: s.Causes, Attribution: s.Attribution, Dir: s.Dir,
 	}
 	switch {
 	case s.Error != "":

@@ -133,6 +133,9 @@ func violationText(run harness.Run, s harness.Result) string {
 		fmt.Fprintf(&b, "%s: %s. %s\n", c.Check, plural(c.Count, "violation"), plain(c.Reason, 400))
 		for _, e := range c.Evidence {
 			fmt.Fprintf(&b, "  %s\n", evidenceLine(e))
+			for _, s := range e.Story {
+				fmt.Fprintf(&b, "      %s\n", plain(s, 200))
+			}
 		}
 	}
 	if replay := replayRun(run, s); replay != "" {
@@ -167,6 +170,9 @@ func properties(s harness.Result) types.ReportEntries {
 	add("effects", s.Counts.Effects)
 	add("reprocessed", s.Counts.Reprocessed)
 	add("dead_lettered", s.Counts.DeadLettered)
+	if s.Attribution != "" {
+		add("attribution", plain(s.Attribution, 400))
+	}
 	return out
 }
 

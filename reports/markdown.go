@@ -2,6 +2,7 @@ package reports
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"regexp"
@@ -15,6 +16,7 @@ import (
 // in report.html and report.json.
 const (
 	mdEvidence = 5  // records of one violated check
+	mdStories  = 2  // of them told with what led to them
 	mdTold     = 25 // scenarios told in full
 	mdCauses   = 50
 )
@@ -95,7 +97,22 @@ func mdCheck(b *bytes.Buffer, c check.Result) {
 	if more := c.Count - len(shown); more > 0 {
 		fmt.Fprintf(b, "\n%d more are not shown here.\n", more)
 	}
+	for _, e := range shown[:min(mdStories, len(shown))] {
+		mdStory(b, e)
+	}
 	b.WriteByte('\n')
+}
+
+// mdStory tells the events that led to a violation.
+func mdStory(b *bytes.Buffer, e check.Evidence) {
+	if len(e.Story) == 0 {
+		return
+	}
+	of := cmp.Or(e.Message, e.Where, e.Member, "it")
+	fmt.Fprintf(b, "\nWhat led to it (%s):\n\n", mdText(of))
+	for _, s := range e.Story {
+		fmt.Fprintf(b, "- %s\n", mdText(s))
+	}
 }
 
 // mdOpen tells what could not be judged, and why.
@@ -142,8 +159,25 @@ func mdCausesTable(b *bytes.Buffer, run harness.Run) {
 	if rows > mdCauses {
 		fmt.Fprintf(b, "\n%s more: see report.html.\n", plural(rows-mdCauses, "cause"))
 	}
+	mdAttributions(b, run)
 	if n := tallyOf(run).Counts.Unexplained; n > 0 {
 		fmt.Fprintf(b, "\n%s without any cause.\n", plural(n, "repeated effect"))
+	}
+}
+
+// mdAttributions tells of each scenario in one sentence what was repeated and why.
+func mdAttributions(b *bytes.Buffer, run harness.Run) {
+	told := 0
+	for _, r := range run.Scenarios {
+		if r.Err != nil || r.Attribution == "" {
+			continue
+		}
+		if told++; told == 1 {
+			b.WriteByte('\n')
+		}
+		if told <= mdCauses {
+			fmt.Fprintf(b, "- %s: %s\n", mdText(r.Scenario), mdText(r.Attribution))
+		}
 	}
 }
 

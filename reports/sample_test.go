@@ -205,6 +205,7 @@ func violatedChecks() []check.Result {
 	cs[1].Verdict, cs[1].Count, cs[1].Reason = check.Violated, 1, "a commit covered a record that was not done"
 	cs[1].Evidence = []check.Evidence{{
 		What: "commit of 48 accepted while 40 was not done | key <k5>", Where: "orders/0@40", Message: "m-0-0040", Key: "k5", Member: "m1#2", At: at(3.62), Events: []int64{512},
+		Story: []string{"09:30:02.300 m1 was killed", "09:30:02.900 m2 was given partition 0", "09:30:03.620 m1#2 committed 48, refused: <ILLEGAL_GENERATION> | *all*"},
 	}}
 	return cs
 }
@@ -253,6 +254,7 @@ func sampleRun(t testing.TB, dir string) harness.Run {
 				Scenario: "crash-mid-batch", Doc: "A member is killed between two effects of one batch; the rest of the batch must come again.",
 				Verdict: check.Violated, Reason: "no-loss is violated 18 times, commit-safety once", Started: started, Seconds: 6.4,
 				Checks: violatedChecks(), Counts: crash, Dir: "crash-mid-batch",
+				Attribution: "18 repeated: all by the crash of m1 at 09:30:02.300, partition 0 [30,39) and partition 1 [30,39)",
 				Causes: []check.Cause{
 					{Kind: "crash", Member: "m1", At: at(2.3), Count: 18, Windows: []check.Window{{Topic: topic, Partition: 0, From: 30, To: 39}, {Topic: topic, Partition: 1, From: 30, To: 39}}},
 					{Kind: "rebalance", Member: "m3", At: at(3.3), Count: 0},

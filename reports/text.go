@@ -20,6 +20,9 @@ const (
 	textUnknown  = 3 // unknown or failed scenarios told in full: the reason is often the same
 	textLines    = 14
 	textWhy      = 90
+	textStory    = 160
+
+	textAttribution = 240
 )
 
 // Text writes the summary for a terminal. The caller decides about color from
@@ -30,6 +33,7 @@ func Text(w io.Writer, run harness.Run, color bool) error {
 	p.line("%s  ·  %s  ·  seed %d  ·  ksim %s", plain(run.Subject, 120), plain(run.Kafka, 80), run.Seed, run.Version)
 	p.line("")
 	p.scenarios(run)
+	p.repeats(run)
 	p.violations(run)
 	p.unknowns(run)
 	p.load(run)
@@ -129,8 +133,11 @@ func (p *printer) violations(run harness.Run) {
 		for _, c := range checksOf(r, check.Violated) {
 			p.line("  %s: %s. %s", c.Check, plural(c.Count, "violation"), plain(c.Reason, 200))
 			shown := c.Evidence[:min(textEvidence, len(c.Evidence))]
-			for _, e := range shown {
+			for i, e := range shown {
 				p.line("    %s", evidenceLine(e))
+				if i == 0 {
+					p.story(e)
+				}
 			}
 			if more := c.Count - len(shown); more > 0 {
 				p.line("    and %d more", more)
@@ -144,6 +151,28 @@ func (p *printer) violations(run harness.Run) {
 	}
 	if rest > 0 {
 		p.line("and %s more: see the report", plural(rest, "violated scenario"))
+		p.line("")
+	}
+}
+
+// story tells the events that led to a violation.
+func (p *printer) story(e check.Evidence) {
+	for _, s := range e.Story {
+		p.line("        %s", plain(s, textStory))
+	}
+}
+
+// repeats tells of each scenario that repeated something what it was due to, held or not.
+func (p *printer) repeats(run harness.Run) {
+	told := 0
+	for _, r := range run.Scenarios {
+		if r.Err != nil || r.Attribution == "" {
+			continue
+		}
+		told++
+		p.line("%s: %s", r.Scenario, plain(r.Attribution, textAttribution))
+	}
+	if told > 0 {
 		p.line("")
 	}
 }

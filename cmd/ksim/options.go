@@ -141,6 +141,9 @@ func (o *options) judgeReference(file configFile, env map[string]string, cfg *ha
 		order := cmp.Or(o.order, said.Order, history.OrderPartition)
 		cfg.Promises = reference.InOrder(reference.Promises(cfg.BatchSize, cfg.Partitions), order)
 	}
+	if env["KSIM_ASSIGNOR"] == "eager" {
+		cfg.Promises = reference.Eager(cfg.Promises)
+	}
 }
 
 // promise lays the promises of the config file and of the flags over the defaults.

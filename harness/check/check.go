@@ -71,6 +71,9 @@ type Evidence struct {
 	Member  string        `json:"member,omitempty"` // m1 or m1#2
 	At      time.Duration `json:"at"`               // like Event.At
 	Events  []int64       `json:"events,omitempty"` // Seq of the events that show it, in order
+	// Story is the few events that led to it, at most eight, in order: sentences that begin
+	// with the time of day in UTC, "14:03:07.120 m1 was killed".
+	Story []string `json:"story,omitempty"`
 }
 
 // Cause is one thing that happened to which repeated effects are attributed.
@@ -108,6 +111,9 @@ type Report struct {
 	Checks  []Result `json:"checks"`
 	Counts  Counts   `json:"counts"`
 	Causes  []Cause  `json:"causes,omitempty"`
+	// Attribution is one sentence on what was repeated and why: "12 repeated: 9 by
+	// the crash of m1 at 14:03:07.120, partition 3 [118,127), 3 unexplained"; "" if nothing was.
+	Attribution string `json:"attribution,omitempty"`
 }
 
 // Run judges h with every check of All.

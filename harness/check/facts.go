@@ -26,6 +26,9 @@ type Facts struct {
 	letters []letter // dead letters, in order of the history
 	outputs []output // in order of the history
 
+	spells []spell  // in order of their beginning
+	census []census // in order of the history
+
 	windows []window
 	causes  []cause
 	repeats []repeat

@@ -8,12 +8,13 @@ func (r *replay) group(pos int32, e *history.Event) {
 	l := &r.lives[li]
 	switch e.Kind {
 	case history.Joining:
-		l.joined, l.present = pos, true
+		l.joined, l.present, l.inGroup = pos, true, true
 		l.static = l.static || e.Note == "static"
 	case history.Told:
 		l.told = pos
 	case history.Left:
 		evicted := e.Note == "evicted"
+		l.inGroup = false
 		if !evicted {
 			l.left = pos
 		}
@@ -24,7 +25,7 @@ func (r *replay) group(pos int32, e *history.Event) {
 		}
 	case history.Assigned:
 		if r.mine(e.Topic) {
-			l.present = true
+			l.present, l.inGroup = true, true
 			l.static = l.static || e.Note == "static"
 			r.assign(li, r.part(e.Partition), pos)
 		}
@@ -55,6 +56,30 @@ func (r *replay) assign(li, part, pos int32) {
 	}
 	s.standing, s.since, s.high, s.retries, s.again, s.voided = owner, pos, 0, nil, none, none
 	s.tenure, r.tenures = r.tenures, r.tenures+1
+	s.spell = int32(len(r.spells))
+	p.spells = append(p.spells, s.spell)
+	r.spells = append(r.spells, spell{life: li, part: part, from: pos, until: none})
+}
+
+// over ends the spell of a seat, if it has one.
+func (r *replay) over(s *seat, pos int32, voluntary bool) {
+	if s.spell != none {
+		r.spells[s.spell].until, r.spells[s.spell].voluntary = pos, voluntary
+		s.spell = none
+	}
+}
+
+// count notes how many members are healthy, if that has changed.
+func (r *replay) count(pos int32) {
+	n := int32(0)
+	for i := range r.lives {
+		if l := &r.lives[i]; l.inGroup && !l.frozen && l.stopping == none && l.ended == none {
+			n++
+		}
+	}
+	if last := len(r.census) - 1; last < 0 && n > 0 || last >= 0 && r.census[last].healthy != n {
+		r.census = append(r.census, census{pos: pos, healthy: n})
+	}
 }
 
 // lose takes a partition from a life, of its own accord or not, and opens the
@@ -65,6 +90,7 @@ func (r *replay) lose(s *seat, pos int32, voluntary bool) {
 	if p.owner == s.life {
 		p.owner = none
 	}
+	r.over(s, pos, voluntary)
 	s.until, s.retries = pos, nil
 	kind := "rebalance"
 	switch {
@@ -108,8 +134,12 @@ func (r *replay) member(pos int32, e *history.Event) {
 		l.stopping = pos
 	case history.MemberFrozen:
 		l.froze, l.frozen = pos, true
+		l.freezes = append(l.freezes, pause{from: pos, to: none})
 	case history.MemberThawed:
 		l.frozen = false
+		if n := len(l.freezes); n > 0 {
+			l.freezes[n-1].to = pos
+		}
 	case history.MemberEnded:
 		if l.ended != none {
 			return
@@ -129,6 +159,7 @@ func (r *replay) bury(s *seat, pos int32, e *history.Event) {
 	if p := &r.parts[s.part]; p.owner == s.life {
 		p.owner = none
 	}
+	r.over(s, pos, false)
 	held := s.standing.orderly()
 	s.standing, s.retries = gone, nil
 	if !held {

@@ -11,7 +11,7 @@ import (
 func All() []Check {
 	return []Check{
 		noLoss, noInvention, commitSafety, commitProgress, reprocessing, redelivered,
-		partitionOrder, keyOrder, deadLetter, retryBound, fencing, gracefulStop, exactlyOnce, recovery, faultsHappened,
+		partitionOrder, keyOrder, deadLetter, retryBound, fencing, rebalance, gracefulStop, truthfulLag, exactlyOnce, recovery, faultsHappened,
 	}
 }
 
@@ -29,6 +29,10 @@ func judge(h history.History, checks []Check) Report {
 			rep.Causes = append(rep.Causes, f.cause(&f.causes[i]))
 		}
 	}
+	if len(f.repeats) > 0 {
+		rep.Attribution = f.attribution()
+	}
+	f.tellStories(rep.Checks)
 	return rep
 }
 

@@ -40,6 +40,7 @@ type seat struct {
 	retries    []int32 // windows of refused effects in this tenure
 	request    int32   // its last commit
 	crash      int32   // how the life ended, if it was killed with work to commit
+	spell      int32   // of this tenure, none if it was not assigned
 }
 
 // drainState is how the group stood when the drain ended.
@@ -87,8 +88,10 @@ func (r *replay) run() {
 			r.output(pos, e)
 		case history.Joining, history.Assigned, history.Revoked, history.Lost, history.Told, history.Left:
 			r.group(pos, e)
+			r.count(pos)
 		case history.MemberStarted, history.MemberReady, history.MemberStopping, history.MemberFrozen, history.MemberThawed, history.MemberEnded:
 			r.member(pos, e)
+			r.count(pos)
 		case history.Lag:
 			r.lag(e)
 		case history.FaultEnded:
@@ -106,7 +109,7 @@ func (r *replay) seat(lifeIndex, part int32) *seat {
 	}
 	s := l.seats[part]
 	if s == nil {
-		s = &seat{life: lifeIndex, part: part, since: none, until: none, window: none, again: none, voided: none, request: none, crash: none}
+		s = &seat{life: lifeIndex, part: part, since: none, until: none, window: none, again: none, voided: none, request: none, crash: none, spell: none}
 		s.tenure, r.tenures = r.tenures, r.tenures+1
 		l.seats[part] = s
 	}

@@ -37,29 +37,19 @@ func judgeReprocessing(f *Facts) Result {
 		r.unknown("%s", why)
 		return r
 	}
-	unexplained, unplaced := 0, 0
+	unexplained, unplaced := f.unattributed()
 	for i := range f.repeats {
 		p := &f.repeats[i]
-		switch {
-		case p.cause != none:
-		case !f.placed(p.rec):
-			unplaced++
-		default:
-			unexplained++
-			r.violate(func() Evidence {
-				first := f.records[p.rec].done
-				return f.of(p.rec, "done again by %s without a cause; first done by %s at %s",
-					f.lives[p.life].who(), f.events[first].Who(), f.wall(f.events[first].At)).by(f, p.pos).with(f, first)
-			})
+		if p.cause != none || !f.placed(p.rec) {
+			continue
 		}
+		r.violate(func() Evidence {
+			first := f.records[p.rec].done
+			return f.of(p.rec, "done again by %s without a cause; first done by %s at %s",
+				f.lives[p.life].who(), f.events[first].Who(), f.wall(f.events[first].At)).by(f, p.pos).with(f, first)
+		})
 	}
-	var causes []*cause
-	for i := range f.causes {
-		if f.causes[i].count > 0 {
-			causes = append(causes, &f.causes[i])
-		}
-	}
-	slices.SortStableFunc(causes, func(a, b *cause) int { return cmp.Compare(b.count, a.count) })
+	causes := f.causesOfRepeats()
 	over, bound := 0, f.Header.Promises.MaxReprocessed
 	for _, c := range causes {
 		if bound > 0 && c.count > bound {
@@ -73,15 +63,50 @@ func judgeReprocessing(f *Facts) Result {
 	if len(causes) > 0 {
 		r.Figures["most_by_one_cause"] = float64(causes[0].count)
 	}
-	r.Reason = f.tellRepeats(causes, unexplained, unplaced)
+	r.Reason = f.attribution()
 	if over > 0 {
 		r.Reason += fmt.Sprintf("; %s repeated more than the promised %d", num(over, "cause", "causes"), bound)
 	}
 	return r
 }
 
-// tellRepeats says what was repeated and why, the gravest causes first.
-func (f *Facts) tellRepeats(causes []*cause, unexplained, unplaced int) string {
+// unattributed counts the repeats that no cause explains, and apart from them those of
+// which it cannot be told.
+func (f *Facts) unattributed() (unexplained, unplaced int) {
+	for i := range f.repeats {
+		switch p := &f.repeats[i]; {
+		case p.cause != none:
+		case !f.placed(p.rec):
+			unplaced++
+		default:
+			unexplained++
+		}
+	}
+	return unexplained, unplaced
+}
+
+// causesOfRepeats are the causes that repeated something, those that repeated most first.
+func (f *Facts) causesOfRepeats() []*cause {
+	var causes []*cause
+	for i := range f.causes {
+		if f.causes[i].count > 0 {
+			causes = append(causes, &f.causes[i])
+		}
+	}
+	slices.SortStableFunc(causes, func(a, b *cause) int { return cmp.Compare(b.count, a.count) })
+	return causes
+}
+
+// attribution says what was repeated and why, the causes that repeated most first.
+func (f *Facts) attribution() string {
+	if len(f.repeats) == 0 {
+		return "0 repeated"
+	}
+	causes := f.causesOfRepeats()
+	unexplained, unplaced := f.unattributed()
+	if len(causes) == 1 && unexplained+unplaced == 0 {
+		return fmt.Sprintf("%d repeated: all by %s", len(f.repeats), f.tellCause(causes[0]))
+	}
 	const named = 3
 	var parts []string
 	rest := 0
@@ -101,23 +126,24 @@ func (f *Facts) tellRepeats(causes []*cause, unexplained, unplaced int) string {
 	if unexplained > 0 {
 		parts = append(parts, fmt.Sprintf("%d unexplained", unexplained))
 	}
-	if len(parts) == 0 {
-		return "0 repeated"
-	}
 	return fmt.Sprintf("%d repeated: %s", len(f.repeats), strings.Join(parts, ", "))
 }
 
-// tellCause names a cause: "the crash of m1 at 14:03:07.120 orders/3 [118,127)".
+// tellCause names a cause: "the crash of m1 at 14:03:07.120, partition 3 [118,127)".
 func (f *Facts) tellCause(c *cause) string {
 	what := map[string]string{
 		"crash": "the crash of %s", "zombie": "the zombie %s", "rebalance": "the rebalance of %s", "stop": "the stop of %s",
 		"refused-commit": "the refused commit of %s", "aborted-transaction": "an aborted transaction of %s", "retry": "a retry of %s", "unknown-answer": "an unknown answer to %s",
 	}[c.kind]
 	text := fmt.Sprintf(what, f.lives[c.life].who()) + " at " + f.wall(c.at)
+	var windows []string
 	for _, wi := range c.windows {
 		if w := &f.windows[wi]; w.count > 0 {
-			text += fmt.Sprintf(" %s [%d,%d)", f.topicPart(w.part), w.from, w.reach())
+			windows = append(windows, fmt.Sprintf("partition %d [%d,%d)", f.parts[w.part].id, w.from, w.reach()))
 		}
+	}
+	if len(windows) > 0 {
+		text += ", " + strings.Join(windows, " and ")
 	}
 	return text
 }

@@ -53,7 +53,7 @@ func handOver(b *book, from, to int64, revoke func()) {
 
 func TestReprocessing(t *testing.T) {
 	runStories(t, reprocessing, append(reprocessingHeld(), []story{
-		{name: "violated", count: 2, want: "5 repeated: 3 by the crash of m1 at 14:03:00.510 orders/0 [5,8), 2 unexplained", tell: func(b *book) {
+		{name: "violated", count: 2, want: "5 repeated: 3 by the crash of m1 at 14:03:00.510, partition 0 [5,8), 2 unexplained", tell: func(b *book) {
 			b.join("m1", 0)
 			b.produce(0, 0, 12)
 			b.do("m1", 0, 0, 8)
@@ -121,15 +121,15 @@ func TestReprocessing(t *testing.T) {
 
 func reprocessingHeld() []story {
 	return []story{
-		{name: "held", tell: soundCrash, only: true, want: "3 repeated: 3 by the crash of m1"},
-		{name: "held-zombie", tell: soundZombie, only: true, want: "6 by the zombie m1"},
-		{name: "held-revoked", only: true, want: "2 by the rebalance of m1", tell: func(b *book) {
+		{name: "held", tell: soundCrash, only: true, want: "3 repeated: all by the crash of m1"},
+		{name: "held-zombie", tell: soundZombie, only: true, want: "6 repeated: all by the zombie m1"},
+		{name: "held-revoked", only: true, want: "2 repeated: all by the rebalance of m1", tell: func(b *book) {
 			handOver(b, 3, 5, func() { b.group(history.Revoked, "m1", 0) })
 		}},
 		{name: "held-never-committed", only: true, tell: func(b *book) {
 			handOver(b, 0, 5, func() { b.group(history.Revoked, "m1", 0) })
 		}},
-		{name: "held-drain-promised-and-commit-refused", only: true, want: "2 by the refused commit of m1", tell: func(b *book) {
+		{name: "held-drain-promised-and-commit-refused", only: true, want: "2 repeated: all by the refused commit of m1", tell: func(b *book) {
 			b.h.Promises.Drain = true
 			handOver(b, 3, 5, func() {
 				b.answer(b.request("m1", 0, 5), "REBALANCE_IN_PROGRESS")
@@ -178,7 +178,7 @@ func reprocessingHeld() []story {
 			b.commit("m1", 0, 5)
 			b.close("m1")
 		}},
-		{name: "held-unknown-answer", only: true, want: "1 by an unknown answer to m1", tell: func(b *book) {
+		{name: "held-unknown-answer", only: true, want: "1 repeated: all by an unknown answer to m1", tell: func(b *book) {
 			b.join("m1", 0)
 			b.produce(0, 0, 2)
 			b.finish(history.EffectDone, b.begin("m1", 0, 0), "reset")
@@ -186,7 +186,7 @@ func reprocessingHeld() []story {
 			b.commit("m1", 0, 2)
 			b.close("m1")
 		}},
-		{name: "held-aborted-transaction", only: true, want: "3 by an aborted transaction of m1", tell: func(b *book) {
+		{name: "held-aborted-transaction", only: true, want: "3 repeated: all by an aborted transaction of m1", tell: func(b *book) {
 			b.join("m1", 0)
 			b.produce(0, 0, 4)
 			b.do("m1", 0, 0, 1)
@@ -199,7 +199,7 @@ func reprocessingHeld() []story {
 			b.transact("m1", 0, 4)
 			b.close("m1")
 		}},
-		{name: "held-transaction-refused-and-aborted", only: true, want: "3 by the refused commit of m1", tell: func(b *book) {
+		{name: "held-transaction-refused-and-aborted", only: true, want: "3 repeated: all by the refused commit of m1", tell: func(b *book) {
 			b.join("m1", 0)
 			b.produce(0, 0, 3)
 			b.do("m1", 0, 0, 3)
@@ -209,7 +209,7 @@ func reprocessingHeld() []story {
 			b.transact("m1", 0, 3)
 			b.close("m1")
 		}},
-		{name: "held-drained-while-the-coordinator-was-away", only: true, want: "2 by the rebalance of m1", tell: func(b *book) {
+		{name: "held-drained-while-the-coordinator-was-away", only: true, want: "2 repeated: all by the rebalance of m1", tell: func(b *book) {
 			b.h.Promises.Drain = true
 			b.h.Partitions = 2
 			b.join("m1", 0, 1)
@@ -227,7 +227,7 @@ func reprocessingHeld() []story {
 			b.commit("m1", 1, 2)
 			b.close("m1", "m2")
 		}},
-		{name: "held-told-before-it-gave-up", only: true, want: "2 by the rebalance of m1", tell: func(b *book) {
+		{name: "held-told-before-it-gave-up", only: true, want: "2 repeated: all by the rebalance of m1", tell: func(b *book) {
 			b.h.Promises.Drain = true
 			b.join("m1", 0)
 			b.join("m2")
@@ -240,7 +240,7 @@ func reprocessingHeld() []story {
 			b.commit("m2", 0, 2)
 			b.close("m1", "m2")
 		}},
-		{name: "held-aborted-twice-within-a-second", only: true, want: "2 by an aborted transaction of m1", tell: func(b *book) {
+		{name: "held-aborted-twice-within-a-second", only: true, want: "4 repeated: 2 by an aborted transaction of m1", tell: func(b *book) {
 			b.h.Promises.MaxReprocessed = 2 // by one cause: these are two
 			b.join("m1", 0)
 			b.produce(0, 0, 4)
@@ -254,7 +254,7 @@ func reprocessingHeld() []story {
 			b.transact("m1", 0, 4)
 			b.close("m1")
 		}},
-		{name: "held-aborted-before-the-stop", only: true, want: "2 by an aborted transaction of m1", tell: func(b *book) {
+		{name: "held-aborted-before-the-stop", only: true, want: "2 repeated: all by an aborted transaction of m1", tell: func(b *book) {
 			b.join("m1", 0)
 			b.produce(0, 0, 3)
 			b.do("m1", 0, 0, 2)

@@ -52,9 +52,25 @@ type life struct {
 	present     bool // it was started, or joined the group
 	static      bool // static membership: it does not leave when it stops
 	lastCause   int32
-	lastStarted int32 // record of its last EffectStarted
+	lastStarted int32   // record of its last EffectStarted
+	inGroup     bool    // it has joined, and not left since
+	freezes     []pause // in order
 	seats       []*seat
 }
+
+// pause is the time in which a member was frozen.
+type pause struct{ from, to int32 } // positions; to is none while it lasts
+
+// spell is the time in which one life owned a partition.
+type spell struct {
+	life, part  int32
+	from, until int32 // positions; until is none if it lasts to the end
+	voluntary   bool  // the life gave it up itself
+}
+
+// census is how many healthy members the group had from a position on: alive, not frozen, in the
+// group and not asked to stop.
+type census struct{ pos, healthy int32 }
 
 // who names a life as history.Event.Who does.
 func (l *life) who() string {
@@ -65,6 +81,7 @@ func (l *life) who() string {
 type partition struct {
 	id        int32
 	records   []int32    // by offset, once indexed
+	spells    []int32    // in order
 	commits   []int32    // in order of their requests
 	answers   []int32    // accepted ones, in order of their answers
 	windows   []int32    // in order of their beginning

@@ -109,6 +109,15 @@ const (
 	// -1 for none), End (log end offset).
 	Lag Kind = "lag"
 
+	// LagReported: a member says of itself how far it is behind. Member, Incarnation,
+	// Topic, Partition, Offset (the lag that its metric showed, rounded down; -1 if it was no number), Due (when it was
+	// asked; At is when it answered). One event for each series at each look.
+	LagReported Kind = "lag-reported"
+	// Scraped: the metrics of a member could be read for the first time, or what came
+	// of it has changed since. Member, Incarnation, Size (series of the metric that
+	// belong to the topic), Error if they could not be read.
+	Scraped Kind = "scraped"
+
 	// FaultBegan and FaultEnded: Fault names it, Member its target if it has
 	// one. FaultEnded has Outcome happened or missed; Note tells what
 	// happened, Ref the Seq of its FaultBegan.
@@ -124,7 +133,7 @@ func Kinds() []Kind {
 	return []Kind{
 		Produced, Logged, Fetched, EffectStarted, EffectDone, EffectRefused, EffectDropped, EffectUnmatched,
 		CommitRequested, CommitSealed, Committed, Aborted, Output, DeadLettered, Joining, Assigned, Revoked, Lost,
-		Told, Left, MemberStarted, MemberReady, MemberStopping, MemberFrozen, MemberThawed, MemberEnded, Lag,
+		Told, Left, MemberStarted, MemberReady, MemberStopping, MemberFrozen, MemberThawed, MemberEnded, Lag, LagReported, Scraped,
 		FaultBegan, FaultEnded, Phase,
 	}
 }

@@ -25,6 +25,9 @@ type Header struct {
 
 	SessionTimeout  time.Duration `json:"session_timeout"`   // nanoseconds
 	MaxPollInterval time.Duration `json:"max_poll_interval"` // nanoseconds; the rebalance timeout
+	// Protocol is the group protocol that was asked for: classic or consumer (KIP-848);
+	// "" in histories that do not tell.
+	Protocol string `json:"protocol,omitempty"`
 
 	Promises Promises `json:"promises"`
 	// Faults names the faults that the scenario means to inject, so that a
@@ -42,10 +45,17 @@ const (
 	OrderPartition = "partition"
 	OrderKey       = "key"
 
+	IndependentPartitions = "partitions"
+	IndependentKeys       = "keys"
+
 	PoisonDeadLetter = "dead-letter"
 	PoisonSkip       = "skip"
 	PoisonStop       = "stop"
 )
+
+// DefaultLagWindow is how old the lag that a member reports may be where nothing else is
+// promised: a scrape interval of today, 15 s, is longer.
+const DefaultLagWindow = 5 * time.Second
 
 // Promises select the checks: what is not promised is counted and reported,
 // never held against the subject. The zero value of a bound means: not promised.
@@ -72,6 +82,24 @@ type Promises struct {
 	DeadLetterHeaders string `json:"dead_letter_headers,omitempty" values:"kip-1191|connect|spring"`
 	// Recovery bounds the time from the last fault to lag zero, in nanoseconds.
 	Recovery time.Duration `json:"recovery,omitempty"`
+	// MaxAttemptsAcross bounds the attempts at a record by all members together, over
+	// rebalances and restarts. An attempt that its member did not live to see the end of does not count.
+	MaxAttemptsAcross int `json:"max_attempts_across,omitempty"`
+	// MaxInFlight bounds the records that a member has asked for and not done, over all its partitions.
+	MaxInFlight int `json:"max_in_flight,omitempty"`
+	// IncrementalRebalance: what a member keeps over a rebalance it does not give up
+	// for it, and goes on with (KIP-429, KIP-848).
+	IncrementalRebalance bool `json:"incremental_rebalance,omitempty"`
+	// RebalanceStall bounds the time in which nothing of a partition is done because it
+	// changes hands, in nanoseconds.
+	RebalanceStall time.Duration `json:"rebalance_stall,omitempty"`
+	// Independent is what a slow or stuck record does not hold up: IndependentPartitions are the other
+	// partitions of its member, IndependentKeys all other keys too.
+	Independent string `json:"independent,omitempty" values:"partitions|keys"`
+	// LagMetric is the Prometheus metric by which a member tells how far it is behind; "" for none.
+	LagMetric string `json:"lag_metric,omitempty"`
+	// LagWindow is how old what it tells may be, in nanoseconds; 0 is DefaultLagWindow.
+	LagWindow time.Duration `json:"lag_window,omitempty"`
 }
 
 // DefaultPromises are those of a command that states none: what a sound

@@ -37,6 +37,7 @@ type Env struct {
 	TransactionalID   string
 	SinkURL           string
 	SchemaRegistryURL string
+	MetricsAddr       string // host:port
 
 	// Extra variables, by their full names, beside those above.
 	Extra map[string]string
@@ -79,6 +80,7 @@ func Variables() []Variable {
 		v("TransactionalID", "KSIM_TRANSACTIONAL_ID", "transactional.id, when the scenario has transactions", func(e *Env) value { return (*text)(&e.TransactionalID) }),
 		v("SinkURL", "KSIM_SINK_URL", "where effects are posted; who calls is in its path", func(e *Env) value { return (*text)(&e.SinkURL) }),
 		v("SchemaRegistryURL", "KSIM_SCHEMA_REGISTRY_URL", "the schema registry, when the scenario has schemas", func(e *Env) value { return (*text)(&e.SchemaRegistryURL) }),
+		v("MetricsAddr", "KSIM_METRICS_ADDR", "host:port of this life of the member to serve Prometheus metrics at, as /metrics; set when its own lag is to be judged", func(e *Env) value { return (*text)(&e.MetricsAddr) }),
 	}
 }
 

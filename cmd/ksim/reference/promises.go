@@ -13,6 +13,8 @@ func Promises(batchSize int, partitions int32) history.Promises {
 	p.MaxAttempts, p.MinBackoff = 5, MinBackoff
 	p.DeadLetterHeaders = "kip-1191"
 	p.Recovery = time.Minute
+	p.IncrementalRebalance = true
+	p.LagMetric, p.LagWindow = "kafka_consumergroup_lag", 3*time.Second
 	// It commits after every batch, so that a crash repeats at most one batch
 	// of each partition that the member had.
 	p.MaxReprocessed = batchSize * int(partitions)
@@ -30,6 +32,13 @@ func InOrder(p history.Promises, order string) history.Promises {
 	return p
 }
 
+// Eager turns promises into those with the eager assignor, by which every rebalance takes all
+// partitions away for a moment.
+func Eager(p history.Promises) history.Promises {
+	p.IncrementalRebalance = false
+	return p
+}
+
 // transactionBatches is how many batches a transaction has at most.
 const transactionBatches = 4
 
@@ -37,6 +46,7 @@ const transactionBatches = 4
 func SQLPromises(batchSize int, partitions int32) history.Promises {
 	p := Promises(batchSize, partitions)
 	p.Delivery = history.ExactlyOnce
+	p.LagMetric = "" // its position is the database's, and what Kafka has of it only follows
 	return p
 }
 

@@ -53,12 +53,13 @@ func Run(ctx context.Context, env subject.Env) error {
 	default:
 		return fmt.Errorf("reference: KSIM_EFFECT is %q: give record or batch", effect)
 	}
+	m := newExporter(env, &cfg)
 	c, done, err := build(ctx, env, cfg, s, handler)
 	if err != nil {
 		return err
 	}
 	defer done()
-	return c.Run(ctx)
+	return m.run(ctx, c)
 }
 
 // Ways to deliver, for KSIM_DELIVERY.

@@ -1,0 +1,116 @@
+package check
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/ksim-dev/ksim/harness/history"
+)
+
+// stretch is a time in which partitions changed hands, from position to position.
+type stretch struct{ from, to int32 }
+
+// stretches joins moves that overlap. What nobody got any more, and the time in
+// which an owner was frozen, are no part of a rebalance.
+func (f *Facts) stretches(moves []move) []stretch {
+	var all []stretch
+	for i := range moves {
+		m := &moves[i]
+		from := f.spells[m.before].until
+		if m.after == none || from >= m.to {
+			continue
+		}
+		all = append(all, stretch{from, m.to})
+	}
+	slices.SortFunc(all, func(a, b stretch) int { return int(a.from - b.from) })
+	var joined []stretch
+	for _, s := range all {
+		if n := len(joined); n > 0 && s.from <= joined[n-1].to {
+			joined[n-1].to = max(joined[n-1].to, s.to)
+			continue
+		}
+		joined = append(joined, s)
+	}
+	return joined
+}
+
+// retained judges the partitions that their owners kept while others changed hands: whether
+// anything was done there, where there was something to do. It returns the longest time without.
+func (f *Facts) retained(r *Result, moves []move) time.Duration {
+	p := f.Header.Promises
+	bound := f.Header.SessionTimeout
+	if p.RebalanceStall > 0 {
+		bound = p.RebalanceStall
+	}
+	var work [][]int32 // by partition: positions of effects
+	longest := time.Duration(0)
+	for _, s := range f.stretches(moves) {
+		if work == nil {
+			work = f.workOfParts()
+		}
+		for i := range f.spells {
+			kept := &f.spells[i]
+			if kept.from >= s.from || kept.until != none && kept.until <= s.to || f.frozeIn(kept.life, s) {
+				continue
+			}
+			waits := f.idle(work[kept.part], kept.part, s)
+			if waits == none {
+				continue
+			}
+			took := f.events[s.to].At - f.events[s.from].At
+			longest = max(longest, took)
+			if p.IncrementalRebalance && bound > 0 && took > bound {
+				r.violate(func() Evidence {
+					e := f.of(waits, "%s kept the partition, and did nothing there for %s while others changed hands", f.lives[kept.life].who(), took.Round(time.Millisecond))
+					e.Member, e.Where = f.lives[kept.life].who(), fmt.Sprintf("%s@%d", f.topicPart(kept.part), f.records[waits].offset)
+					e.At = f.events[s.to].At
+					return e.with(f, s.from, s.to)
+				})
+			}
+		}
+	}
+	return longest
+}
+
+// workOfParts lists the positions of all effect events of each partition.
+func (f *Facts) workOfParts() [][]int32 {
+	work := make([][]int32, len(f.parts))
+	for i := range f.effects {
+		if e := &f.effects[i]; e.part != none {
+			work[e.part] = append(work[e.part], e.pos)
+		}
+	}
+	return work
+}
+
+func (f *Facts) frozeIn(life int32, s stretch) bool {
+	return slices.ContainsFunc(f.lives[life].freezes, func(p pause) bool { return p.from < s.to && (p.to == none || p.to > s.from) })
+}
+
+// idle returns a record that waited throughout a stretch in which nothing was done on its
+// partition; none if there is none. A handler that was busy all the time is not idle.
+func (f *Facts) idle(work []int32, part int32, s stretch) int32 {
+	at, _ := slices.BinarySearch(work, s.from)
+	if at < len(work) && work[at] <= s.to {
+		return none
+	}
+	open := 0
+	for _, pos := range work[:at] {
+		if f.events[pos].Kind == history.EffectStarted {
+			open++
+		} else {
+			open--
+		}
+	}
+	if open > 0 {
+		return none
+	}
+	for _, ri := range f.parts[part].records {
+		rec := &f.records[ri]
+		if rec.event < s.from && rec.started > s.to {
+			return ri
+		}
+	}
+	return none
+}
