@@ -70,7 +70,7 @@ func batches(f *flight, s selection) (found [][]byte) {
 
 func (Corrupt) validate(r Rule, bad func(bool, string, ...any)) {
 	ok := r.Key == kmsg.Fetch.Int16() && r.Direction == Response || r.Key == kmsg.Produce.Int16() && r.Direction == Request
-	bad(!ok, "record batches are in responses of Fetch and requests of Produce: choose one of these")
+	bad(!ok || len(r.Also) > 0, "record batches are in responses of Fetch and requests of Produce: choose one of these")
 }
 
 func (Corrupt) String() string { return nameCorrupt }
