@@ -144,7 +144,11 @@ func (f Wire) tell(armed *tap.Armed, lasted time.Duration) string {
 		n += hits
 	}
 	slices.Sort(names)
-	note := fmt.Sprintf("%s: %s, %d times (%s)", f.calls(), r.Action, n, strings.Join(names, ", "))
+	times := fmt.Sprintf("%d times", n)
+	if n == 1 {
+		times = "once"
+	}
+	note := fmt.Sprintf("%s: %s, %s (%s)", f.calls(), r.Action, times, strings.Join(names, ", "))
 	if f.Lasts > 0 || f.Effects > 0 || f.UntilLost {
 		note += fmt.Sprintf("; it went on for %s", lasted)
 	}
