@@ -19,6 +19,9 @@ func TestFaultThatDoesNotHappenIsUnknown(t *testing.T) {
 		if f.Name() == "rolling-restart" {
 			continue // it needs nobody in particular, and so always happens
 		}
+		if strings.HasPrefix(f.Name(), "wire-") && f.Name() != "wire-error" {
+			continue // one stands for all: they differ in what the tap does
+		}
 		t.Run(f.Name(), func(t *testing.T) {
 			t.Parallel()
 			cfg := testConfig(t, sound)
@@ -55,6 +58,9 @@ func away(f fault.Fault) fault.Fault {
 		f.Target = idle
 		return f
 	case fault.SlowHandler:
+		f.Target = idle
+		return f
+	case fault.Wire:
 		f.Target = idle
 		return f
 	case fault.Join:

@@ -44,7 +44,7 @@ func (c *conn) call(d Direction, ex *exchange, resp kmsg.Response, looked bool) 
 			call.Commits = c.m.tap.group.pending(c.m.life, r.TransactionalID)
 		}
 	case *kmsg.JoinGroupRequest:
-		call.Group, call.MemberID = r.Group, r.MemberID
+		call.Group, call.MemberID, call.Joins = r.Group, r.MemberID, true
 	case *kmsg.SyncGroupRequest:
 		call.Group, call.MemberID, call.Generation = r.Group, r.MemberID, r.Generation
 	case *kmsg.HeartbeatRequest:
@@ -52,7 +52,7 @@ func (c *conn) call(d Direction, ex *exchange, resp kmsg.Response, looked bool) 
 	case *kmsg.LeaveGroupRequest:
 		call.Group, call.MemberID = r.Group, r.MemberID
 	case *kmsg.ConsumerGroupHeartbeatRequest:
-		call.Group, call.MemberID, call.Generation = r.Group, r.MemberID, r.MemberEpoch
+		call.Group, call.MemberID, call.Generation, call.Joins = r.Group, r.MemberID, r.MemberEpoch, r.MemberEpoch == epochJoin
 	case *kmsg.ShareGroupHeartbeatRequest:
 		call.Group, call.MemberID, call.Generation = r.GroupID, r.MemberID, r.MemberEpoch
 	}
@@ -116,13 +116,13 @@ func (c *conn) outcome(call *Call, resp kmsg.Response) {
 	case *kmsg.JoinGroupResponse:
 		call.ErrorCode, call.MemberID, call.Generation = r.ErrorCode, r.MemberID, r.Generation
 	case *kmsg.SyncGroupResponse:
-		call.ErrorCode = r.ErrorCode
+		call.ErrorCode, call.Assigns = r.ErrorCode, r.ErrorCode == 0
 	case *kmsg.HeartbeatResponse:
 		call.ErrorCode = r.ErrorCode
 	case *kmsg.LeaveGroupResponse:
 		call.ErrorCode = r.ErrorCode
 	case *kmsg.ConsumerGroupHeartbeatResponse:
-		call.ErrorCode, call.Generation = r.ErrorCode, r.MemberEpoch
+		call.ErrorCode, call.Generation, call.Assigns = r.ErrorCode, r.MemberEpoch, r.Assignment != nil
 	case *kmsg.ShareGroupHeartbeatResponse:
 		call.ErrorCode, call.Generation = r.ErrorCode, r.MemberEpoch
 	}

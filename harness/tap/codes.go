@@ -46,18 +46,15 @@ func (s selection) coded(resp kmsg.Response, group string) (cs []coded) {
 }
 
 // setCodes puts an error code into a response wherever a broker would put this one and
-// the selection agrees, and clears what stands beside it. It returns how many it has set.
-func (s selection) setCodes(resp kmsg.Response, group string, code int16) int {
+// the selection agrees, and clears what stands beside it.
+func (s selection) setCodes(resp kmsg.Response, group string, code int16) {
 	all := s.coded(resp, group)
 	at := s.levelOf(resp, code, all)
-	n := 0
 	for _, c := range all {
 		if c.level == at && (at == ofAll || s.names(c.at)) {
 			fail(c.v, code)
-			n++
 		}
 	}
-	return n
 }
 
 // levelOf is where the response of an API carries an error: beside each partition if it has

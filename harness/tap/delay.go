@@ -138,9 +138,9 @@ func (q Quota) applies(f *flight, _ selection) bool {
 func (q Quota) validate(r Rule, bad func(bool, string, ...any)) {
 	bad(q.ThrottleTime < time.Millisecond, "throttle time is %s: choose 1ms or more", q.ThrottleTime)
 	bad(r.Direction != Response, "a quota is told in responses: choose that direction")
-	if r.Key != AnyKey {
-		_, ok := kmsg.RequestForKey(r.Key).ResponseKind().(kmsg.SetThrottleResponse)
-		bad(!ok, "%s has no throttle time", APIName(r.Key))
+	for _, key := range r.keys() {
+		_, ok := kmsg.RequestForKey(key).ResponseKind().(kmsg.SetThrottleResponse)
+		bad(!ok, "%s has no throttle time", APIName(key))
 	}
 }
 

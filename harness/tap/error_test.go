@@ -320,6 +320,30 @@ func TestCorruptFetch(t *testing.T) {
 	r.end()
 }
 
+// TestCorruptUnchecked: a client that does not check takes what was never written.
+func TestCorruptUnchecked(t *testing.T) {
+	f := newFixture(t)
+	f.produce(1)
+	f.tap.Add(Rule{Key: kmsg.Fetch.Int16(), Direction: Response, Times: 1, Action: Corrupt{}})
+	c := through(f, f.open("m1", 1), kgo.ConsumeTopics(testTopic), kgo.DisableFetchCRCValidation())
+	defer c.Close()
+	if got := c.PollFetches(f.ctx).Records(); len(got) != 1 || string(got[0].Value) == "value-000000" || len(got[0].Value) != len("value-000000") {
+		t.Errorf("read %v", got)
+	}
+}
+
+// TestWeakSpot: the damage is in the value, where it shows.
+func TestWeakSpot(t *testing.T) {
+	b := batchFor("abcde")
+	if at := weakSpot(b); string(b[at-2:at+3]) != "abcde" {
+		t.Errorf("byte %d of %q", at, b)
+	}
+	b[batchAttributes+1] |= 4 // zstd, as it were
+	if at := weakSpot(b); at != len(b)-1 {
+		t.Errorf("byte %d of %d", at, len(b))
+	}
+}
+
 // TestCorruptProduce: the broker refuses what has a wrong CRC.
 func TestCorruptProduce(t *testing.T) {
 	f := newFixture(t)

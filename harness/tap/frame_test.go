@@ -218,7 +218,9 @@ func FuzzFrames(f *testing.F) {
 		}
 		fl := &flight{conn: c, ex: ex, resp: resp, call: c.call(Response, ex, resp, true)}
 		s := selection{naming: g.topic}
-		batches(fl, s)
+		for _, b := range batches(fl, s) {
+			weakSpot(b)
+		}
 		if ex.req != nil && readsOnly(kmsg.Key(key)) {
 			answer, _ := s.refuse(ex.req, "", 3)
 			s.layOver(resp, answer, 3)

@@ -2,6 +2,7 @@ package tap
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -84,14 +85,22 @@ func ErrorNames() (names []string) {
 	return names
 }
 
+// renamed are names that Kafka has given to errors since kerr took its names.
+var renamed = map[string]int16{"NOT_LEADER_OR_FOLLOWER": kerr.NotLeaderForPartition.Code}
+
 // ParseErrorCode returns the code of an error by its name, in any case: NOT_COORDINATOR.
 func ParseErrorCode(name string) (int16, error) {
+	for newer, code := range renamed {
+		if bare(newer) == bare(name) {
+			return code, nil
+		}
+	}
 	for code := int16(-1); code < maxErrorCode; code++ {
 		if known := ErrorName(code); known != "" && bare(known) == bare(name) {
 			return code, nil
 		}
 	}
-	return 0, fmt.Errorf("there is no error %q: %s", name, suggest(name, ErrorNames()))
+	return 0, fmt.Errorf("there is no error %q: %s", name, suggest(name, append(ErrorNames(), slices.Collect(maps.Keys(renamed))...)))
 }
 
 // String returns request or response.

@@ -38,6 +38,7 @@ func TestParseAPI(t *testing.T) {
 func TestParseErrorCode(t *testing.T) {
 	for written, want := range map[string]*kerr.Error{
 		"NOT_COORDINATOR": kerr.NotCoordinator, "not-coordinator": kerr.NotCoordinator, "UNKNOWN_SERVER_ERROR": kerr.UnknownServerError,
+		"NOT_LEADER_OR_FOLLOWER": kerr.NotLeaderForPartition,
 	} {
 		if code, err := ParseErrorCode(written); err != nil || code != want.Code {
 			t.Errorf("ParseErrorCode(%q) = %d, %v", written, code, err)

@@ -133,10 +133,12 @@ func (e Error) validate(r Rule, bad func(bool, string, ...any)) {
 		bad(true, "an error is answered to one API: name it")
 		return
 	}
-	bad(!slices.Contains(refusable, kmsg.Key(r.Key)), "the tap cannot answer %s with an error", APIName(r.Key))
-	share := kmsg.Key(r.Key) == kmsg.ShareFetch || kmsg.Key(r.Key) == kmsg.ShareAcknowledge
-	bad(share && r.Direction == Request && (r.Topic != "" || r.Partitions != nil),
-		"%s belongs to a session of its group: leave topic and partitions out, or choose responses", APIName(r.Key))
+	for _, key := range r.keys() {
+		bad(!slices.Contains(refusable, kmsg.Key(key)), "the tap cannot answer %s with an error", APIName(key))
+		share := kmsg.Key(key) == kmsg.ShareFetch || kmsg.Key(key) == kmsg.ShareAcknowledge
+		bad(share && r.Direction == Request && (r.Topic != "" || r.Partitions != nil),
+			"%s belongs to a session of its group: leave topic and partitions out, or choose responses", APIName(key))
+	}
 }
 
 // refusable lists the APIs that the tap can answer with an error: those that clients use which read,

@@ -42,6 +42,11 @@ type Call struct {
 	// ErrorCode is that of a response; of several, as in a commit, the first
 	// that is not 0.
 	ErrorCode int16
+	// Joins: the member asks to join, or is answered: JoinGroup, or a first heartbeat of KIP-848.
+	Joins bool
+	// Assigns: the response gives the member an assignment: SyncGroup, or a heartbeat of KIP-848
+	// that carries one.
+	Assigns bool
 
 	places []place
 }
@@ -62,8 +67,9 @@ type Commit struct {
 // broker, and no rule for responses sees it.
 type Rule struct {
 	Name      string
-	Member    string // "" for any
-	Key       int16  // API key, or AnyKey
+	Member    string  // "" for any
+	Key       int16   // API key, or AnyKey
+	Also      []int16 // more API keys, where several APIs do the same in different groups
 	Direction Direction
 	// Topic and Partitions select calls that name one of these partitions. Topic ids are
 	// named by what the members have asked for in Metadata. A call that names a topic as a

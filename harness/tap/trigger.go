@@ -8,7 +8,20 @@ func (a *Armed) concerns(member string, key int16, d Direction) bool {
 }
 
 func (a *Armed) mayConcern(member string, key int16) bool {
-	return !a.over.Load() && (a.rule.Key == key || a.rule.Key == AnyKey) && (a.rule.Member == "" || a.rule.Member == member)
+	return !a.over.Load() && a.rule.of(key) && (a.rule.Member == "" || a.rule.Member == member)
+}
+
+// of tells whether the rule is about an API.
+func (r Rule) of(key int16) bool {
+	return r.Key == key || r.Key == AnyKey || slices.Contains(r.Also, key)
+}
+
+// keys lists the APIs that the rule is about; none of a rule for all of them.
+func (r Rule) keys() []int16 {
+	if r.Key == AnyKey {
+		return nil
+	}
+	return append([]int16{r.Key}, r.Also...)
 }
 
 // looks tells whether the rule must see the body of a call, whatever its API.

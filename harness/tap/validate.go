@@ -22,13 +22,18 @@ func (r Rule) Validate() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	known := r.Key == AnyKey || kmsg.RequestForKey(r.Key) != nil
-	bad(!known, "there is no API with key %d", r.Key)
-	bad(r.Direction != Request && r.Direction != Response, "there is no direction %d", r.Direction)
-	if known && r.Key != AnyKey {
-		bad((r.Topic != "" || r.Partitions != nil) && !NamesTopics(r.Key), "%s names no topics: leave topic and partitions out", APIName(r.Key))
-		bad(r.Group != "" && !NamesGroup(r.Key), "%s names no group: leave it out", APIName(r.Key))
+	known := true
+	for _, key := range r.keys() {
+		if kmsg.RequestForKey(key) == nil {
+			bad(true, "there is no API with key %d", key)
+			known = false
+			continue
+		}
+		bad((r.Topic != "" || r.Partitions != nil) && !NamesTopics(key), "%s names no topics: leave topic and partitions out", APIName(key))
+		bad(r.Group != "" && !NamesGroup(key), "%s names no group: leave it out", APIName(key))
 	}
+	bad(r.Key == AnyKey && len(r.Also) > 0, "any API is meant, and more: leave the others out")
+	bad(r.Direction != Request && r.Direction != Response, "there is no direction %d", r.Direction)
 	bad(r.Partitions != nil && len(r.Partitions) == 0, "the list of partitions is empty: no call can match")
 	bad(slices.ContainsFunc(r.Partitions, func(p int32) bool { return p < 0 }), "partitions are %v: choose 0 or more", r.Partitions)
 	r.validateTrigger(bad)
