@@ -49,6 +49,10 @@ type subjectFile struct {
 	Command []string          `yaml:"command"`
 	Env     map[string]string `yaml:"env"`
 	Members int               `yaml:"members"`
+	Lag     struct {          // labels of promises.lag-metric, if they are not topic and partition
+		TopicLabel     string `yaml:"topic-label"`
+		PartitionLabel string `yaml:"partition-label"`
+	} `yaml:"lag"`
 }
 
 type topicFile struct {
@@ -72,6 +76,14 @@ type promisesFile struct {
 	MaxReprocessed    int           `yaml:"max-reprocessed"`
 	DeadLetterHeaders string        `yaml:"dead-letter-headers"`
 	Recovery          time.Duration `yaml:"recovery"`
+
+	MaxAttemptsAcross    int           `yaml:"max-attempts-across"`
+	MaxInFlight          int           `yaml:"max-in-flight"`
+	IncrementalRebalance *bool         `yaml:"incremental-rebalance"`
+	RebalanceStall       time.Duration `yaml:"rebalance-stall"`
+	Independent          string        `yaml:"independent"` // partitions or keys
+	LagMetric            string        `yaml:"lag-metric"`
+	LagWindow            time.Duration `yaml:"lag-window"`
 }
 
 // readConfig reads the file at path; "" is an empty one.
@@ -117,22 +129,27 @@ func (c configFile) apply(flag string, cfg *harness.Config) {
 func (p promisesFile) apply(to *history.Promises) {
 	for dst, v := range map[*string]string{
 		&to.Delivery: p.Delivery, &to.Order: p.Order, &to.Poison: p.Poison, &to.DeadLetterHeaders: p.DeadLetterHeaders,
+		&to.Independent: p.Independent, &to.LagMetric: p.LagMetric,
 	} {
 		if v != "" {
 			*dst = v
 		}
 	}
-	for dst, v := range map[*bool]*bool{&to.GracefulStop: p.GracefulStop, &to.Drain: p.Drain} {
+	for dst, v := range map[*bool]*bool{&to.GracefulStop: p.GracefulStop, &to.Drain: p.Drain, &to.IncrementalRebalance: p.IncrementalRebalance} {
 		if v != nil {
 			*dst = *v
 		}
 	}
-	for dst, v := range map[*int]int{&to.MaxAttempts: p.MaxAttempts, &to.MaxReprocessed: p.MaxReprocessed} {
+	for dst, v := range map[*int]int{
+		&to.MaxAttempts: p.MaxAttempts, &to.MaxReprocessed: p.MaxReprocessed, &to.MaxAttemptsAcross: p.MaxAttemptsAcross, &to.MaxInFlight: p.MaxInFlight,
+	} {
 		if v > 0 {
 			*dst = v
 		}
 	}
-	for dst, v := range map[*time.Duration]time.Duration{&to.MinBackoff: p.MinBackoff, &to.Recovery: p.Recovery} {
+	for dst, v := range map[*time.Duration]time.Duration{
+		&to.MinBackoff: p.MinBackoff, &to.Recovery: p.Recovery, &to.RebalanceStall: p.RebalanceStall, &to.LagWindow: p.LagWindow,
+	} {
 		if v > 0 {
 			*dst = v
 		}

@@ -33,6 +33,7 @@ type options struct {
 	poison     string
 
 	maxReprocessed int
+	lagMetric      string
 }
 
 // register adds the flags; load has a flag of its own for batch sizes.
@@ -62,6 +63,7 @@ func (o *options) register(cmd *cobra.Command, batchSize bool) {
 	f.StringVar(&o.poison, "poison", "", "promised handling of poison: dead-letter, skip or stop (default dead-letter)")
 	f.IntVar(&o.cfg.MaxAttempts, "max-attempts", 0, "promised bound on attempts at a record; 0 promises none (the reference promises 5)")
 	f.IntVar(&o.maxReprocessed, "max-reprocessed", 0, "promised bound on records repeated by one cause; 0 promises none")
+	f.StringVar(&o.lagMetric, "lag-metric", "", "the subject tells its own lag, truly, by this gauge, such as kafka_consumergroup_lag, which it serves as Prometheus metrics at KSIM_METRICS_ADDR")
 }
 
 // referenceSubject is the consumer that ksim judges where no command is given.
@@ -150,6 +152,7 @@ func (o *options) promise(cmd *cobra.Command, file configFile, cfg *harness.Conf
 		return errors.New("--max-attempts and --max-reprocessed cannot be negative; 0 promises no bound")
 	}
 	file.Promises.apply(&cfg.Promises)
+	cfg.LagTopicLabel, cfg.LagPartitionLabel = file.Subject.Lag.TopicLabel, file.Subject.Lag.PartitionLabel
 	p := &cfg.Promises
 	for flag, set := range map[string]func(){
 		"order":           func() { p.Order = o.order },
@@ -157,6 +160,7 @@ func (o *options) promise(cmd *cobra.Command, file configFile, cfg *harness.Conf
 		"poison":          func() { p.Poison = o.poison },
 		"max-attempts":    func() { p.MaxAttempts = o.cfg.MaxAttempts },
 		"max-reprocessed": func() { p.MaxReprocessed = o.maxReprocessed },
+		"lag-metric":      func() { p.LagMetric = o.lagMetric },
 	} {
 		if cmd.Flags().Changed(flag) {
 			set()
@@ -168,6 +172,7 @@ func (o *options) promise(cmd *cobra.Command, file configFile, cfg *harness.Conf
 	return errors.Join(
 		oneOf("order", p.Order, history.OrderPartition, history.OrderKey, history.OrderNone),
 		oneOf("delivery", p.Delivery, history.AtLeastOnce, history.ExactlyOnce, history.AtMostOnce),
+		oneOf("independence", p.Independent, "", history.IndependentPartitions, history.IndependentKeys),
 		oneOf("poison", p.Poison, history.PoisonDeadLetter, history.PoisonSkip, history.PoisonStop),
 	)
 }

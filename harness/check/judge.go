@@ -11,7 +11,7 @@ import (
 func All() []Check {
 	return []Check{
 		noLoss, noInvention, commitSafety, commitProgress, reprocessing, redelivered,
-		partitionOrder, keyOrder, deadLetter, retryBound, fencing, rebalance, gracefulStop, truthfulLag, exactlyOnce, recovery, faultsHappened,
+		partitionOrder, keyOrder, deadLetter, retryBound, fencing, rebalance, gracefulStop, truthfulLag, boundedFlight, headOfLine, exactlyOnce, recovery, faultsHappened,
 	}
 }
 

@@ -36,7 +36,7 @@ func TestAllAreDocumented(t *testing.T) {
 			t.Errorf("the doc of %s does not say when it is unknown", c.Name)
 		}
 	}
-	if len(seen) != 17 {
+	if len(seen) != 19 {
 		t.Errorf("%d checks", len(seen))
 	}
 }

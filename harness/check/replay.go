@@ -167,6 +167,9 @@ func (r *replay) commit(pos int32, e *history.Event) {
 		ci = int32(len(r.commits))
 		r.slot[pos] = ci
 		s := r.seat(c.life, c.part)
+		if c.standing = r.stands(s, e); s.until != none {
+			c.idle = e.At - r.events[s.until].At
+		}
 		if s.request = ci; s.crash != none {
 			r.crashes[s.crash].late = append(r.crashes[s.crash].late, ci)
 		}

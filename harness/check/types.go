@@ -130,7 +130,9 @@ type commit struct {
 	part     int32
 	other    int32 // live life, not this one, that owned the partition at the request
 	accepted bool
-	txn      bool // within a transaction
+	txn      bool          // within a transaction
+	standing standing      // of the life to the partition, at the request
+	idle     time.Duration // how long ago it had lost it then
 }
 
 // moment is the position from which on the commit may take effect: what it

@@ -26,7 +26,8 @@ const (
 
 	// EffectStarted: the sink received an effect. Member, Incarnation, Topic,
 	// Partition, Offset (-1 while the produce is unanswered), Key, Message,
-	// Attempt (1 for the first by this incarnation).
+	// Attempt (1 for the first by this incarnation). Note "alone" if the sink lets nothing
+	// else of the member pass meanwhile.
 	EffectStarted Kind = "effect-started"
 	// EffectDone: the sink applied it, before it answered. Ref is the Seq of
 	// its EffectStarted; Repeat counts earlier completions of the message.
@@ -148,6 +149,9 @@ const (
 	Happened Outcome = "happened" // FaultEnded
 	Missed   Outcome = "missed"   // FaultEnded
 )
+
+// NoteAlone is the Note of an EffectStarted for which the sink stops everything else of the member.
+const NoteAlone = "alone"
 
 // Names of phases, in the order a run goes through them.
 const (
