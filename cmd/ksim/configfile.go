@@ -25,6 +25,7 @@ type configFile struct {
 	Batch    batchFile    `yaml:"batch"`
 	Protocol string       `yaml:"protocol"`
 	Static   bool         `yaml:"static"`
+	Checks   []string     `yaml:"checks"` // to judge by; all if there are none
 	Seed     int64        `yaml:"seed"`
 }
 
@@ -49,7 +50,13 @@ type subjectFile struct {
 	Command []string          `yaml:"command"`
 	Env     map[string]string `yaml:"env"`
 	Members int               `yaml:"members"`
-	Lag     struct {          // labels of promises.lag-metric, if they are not topic and partition
+	// Evidence shows what was processed: effects, commits or outputs, as --evidence.
+	Evidence string   `yaml:"evidence"`
+	Outputs  struct { // of evidence outputs, if they are in a database
+		URL   string `yaml:"url"`   // postgres://, or the path of an SQLite file
+		Query string `yaml:"query"` // its first column names the record
+	} `yaml:"outputs"`
+	Lag struct { // labels of promises.lag-metric, if they are not topic and partition
 		TopicLabel     string `yaml:"topic-label"`
 		PartitionLabel string `yaml:"partition-label"`
 	} `yaml:"lag"`

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ksim-dev/ksim/harness"
 	"github.com/ksim-dev/ksim/harness/check"
+	"github.com/ksim-dev/ksim/harness/history"
 	"github.com/ksim-dev/ksim/reports"
 	"github.com/ksim-dev/ksim/scenarios"
 )
@@ -53,13 +54,14 @@ func runVerb() *cobra.Command {
 			j := job{cfg: cfg, scenarios: chosen}
 			// The load shows what batches cost and give; a choice of
 			// scenarios asks for these and nothing else.
-			if !noLoad && len(names) == 0 {
+			if !noLoad && len(names) == 0 && cfg.Evidence == history.EvidenceEffects { // latency is measured at effects
 				j.load = shortLoad()
 			}
 			return j.run(cmd, &o)
 		},
 	}
 	o.register(cmd, true)
+	o.registerEvidence(cmd)
 	cmd.Flags().StringSliceVar(&names, "scenario", nil, "run these scenarios only: names, or tags as tag:smoke ('ksim list scenarios')")
 	cmd.Flags().BoolVar(&noLoad, "no-load", false, "leave out the load measurement at the end")
 	cmd.Flags().IntVar(&parallel, "parallel", 0, "scenarios side by side (default 6)")

@@ -26,6 +26,7 @@ An attempt is *long* from 2 s on. The promise is about the other partitions of i
 partition that the member owned all the time, and in which it was not busy or waiting to retry itself. *Unknown* when no effect was seen. *Held* otherwise, also if
 no attempt was long. Not promised: counted.`,
 	Judge: judgeHeadOfLine,
+	Sight: NeedsEffects,
 }
 
 // longAttempt is from when on an attempt should not hold others up.

@@ -25,6 +25,7 @@ over all partitions that it owns. Who asks for an earlier offset again has dropp
 *Violated*, where max-in-flight is promised, by each life of a member that had more, told at its highest. *Unknown* when no fetch of a member was seen. Not promised: the
 highest number is a figure.`,
 	Judge: judgeInFlight,
+	Sight: NeedsEffects,
 }
 
 // holding is what one life has of one partition.

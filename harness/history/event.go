@@ -67,7 +67,7 @@ const (
 	// Output: an observer read, at the end of the run, an output that anybody
 	// who reads what is committed can see. Topic, Partition and Offset are those of the output
 	// (Topic "" if it is not in Kafka; Note then says where), Message the record
-	// it was matched to ("" if none), Key, Hash, Size, Origin (what the output names as its source).
+	// it was matched to ("" if none), Key, Hash, Size, Time (the broker's append time, if it has one), Origin (what the output names as its source).
 	Output Kind = "output"
 	// DeadLettered: an observer read a record in the dead-letter topic.
 	// Topic, Partition, Offset are those of the dead letter; Message the
