@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ksim-dev/ksim/harness/check"
 	"github.com/ksim-dev/ksim/harness/history"
 	"github.com/ksim-dev/ksim/harness/observe"
 	"github.com/ksim-dev/ksim/harness/subject"
@@ -43,8 +44,12 @@ type Config struct {
 	MaxPollInterval time.Duration
 	MaxAttempts     int
 	Promises        history.Promises
+	// Evidence is what shows that a record was processed: history.EvidenceEffects, -Commits or -Outputs.
+	Evidence string
+	// Checks names the checks to judge by; none are all of them.
+	Checks []string
 	// Outputs reads at the end what can be seen in the store that the subject
-	// writes its outputs to. Where exactly-once is promised and this is nil, there is an
+	// writes its outputs to. Where exactly-once is promised, or outputs are the evidence, and this is nil, there is an
 	// output topic (KSIM_OUTPUT_TOPIC), and that is read.
 	Outputs observe.Outputs
 	// LagTopicLabel and LagPartitionLabel are the labels of Promises.LagMetric; "" is topic and partition.
@@ -113,6 +118,11 @@ func (c Config) sizes() (errs []error) {
 	bad(c.Protocol != "classic" && c.Protocol != "consumer", "protocol is %q: choose classic or consumer", c.Protocol)
 	bad(c.SessionTimeout < time.Second, "session timeout is %s: choose 1s or more", c.SessionTimeout)
 	bad(c.MaxPollInterval < c.SessionTimeout, "max poll interval %s is below the session timeout %s", c.MaxPollInterval, c.SessionTimeout)
+	bad(!slices.Contains([]string{history.EvidenceEffects, history.EvidenceCommits, history.EvidenceOutputs}, c.Evidence),
+		"evidence is %q: choose effects, commits or outputs", c.Evidence)
+	for _, name := range c.Checks {
+		bad(!check.Known(name), "there is no check %q; the checks are %s", name, strings.Join(check.Names(), ", "))
+	}
 	return errs
 }
 

@@ -116,7 +116,7 @@ func (g *members) start(ctx context.Context, name string, again bool) error {
 		wire.Close()
 		return err
 	}
-	if env.OutputTopic != "" {
+	if env.OutputTopic != "" && g.cfg.Promises.Delivery == history.ExactlyOnce {
 		env.TransactionalID = transactionalID(env.GroupID, name)
 	}
 	logPath := filepath.Join(g.dir, fmt.Sprintf("%s.%d.log", name, incarnation))
@@ -185,7 +185,7 @@ func (g *members) watch(m *member) {
 		_ = g.Release(g.ctx, m.name)
 	}
 	m.wire.Close()
-	if m.restarts >= g.cfg.MaxRestarts || m.restarts >= hopeless && g.sink.Effects(m.name) == 0 {
+	if m.restarts >= g.cfg.MaxRestarts || m.restarts >= hopeless && g.cfg.Evidence == history.EvidenceEffects && g.sink.Effects(m.name) == 0 {
 		g.giveUp(&SubjectError{
 			Reason: fmt.Sprintf("%s exited on its own %d times, the last time with %s", m.name, m.restarts+1, exitText(exit)), Tail: exit.Tail,
 		})

@@ -258,6 +258,9 @@ func (res *Result) judge(h history.History, err error) {
 			break
 		}
 	}
+	if res.Verdict == check.Unknown && h.Header.Evidence != history.EvidenceEffects && len(h.Header.Checks) == 0 {
+		res.Reason += "; to be judged by what can be seen alone, ask for --checks " + strings.Join(check.Judgeable(h.Header.Evidence), ",")
+	}
 	var subj *SubjectError
 	switch {
 	case err == nil:

@@ -48,7 +48,7 @@ type names struct{ topic, deadLetter, output, group string }
 func newNames(cfg Config, sc Scenario) names {
 	base := cfg.TopicPrefix + cfg.RunID + "-" + strings.ReplaceAll(sc.Name, "@", ".")
 	n := names{topic: base, deadLetter: base + ".dlq", group: base}
-	if cfg.Promises.Delivery == history.ExactlyOnce && cfg.Outputs == nil {
+	if (cfg.Promises.Delivery == history.ExactlyOnce || cfg.Evidence == history.EvidenceOutputs) && cfg.Outputs == nil {
 		n.output = base + ".out"
 	}
 	return n
@@ -107,7 +107,7 @@ func (s *stage) header() history.Header {
 		Topic: s.names.topic, Group: s.names.group, DeadLetterTopic: s.names.deadLetter, OutputTopic: s.names.output,
 		Partitions: s.cfg.Partitions, Members: s.cfg.Members, BatchSize: s.cfg.BatchSize,
 		SessionTimeout: s.session(), MaxPollInterval: s.cfg.MaxPollInterval, Protocol: s.cfg.Protocol,
-		Promises: s.cfg.Promises, Faults: s.scenario.faultNames(),
+		Evidence: s.cfg.Evidence, Checks: s.cfg.Checks, Promises: s.cfg.Promises, Faults: s.scenario.faultNames(),
 	}
 }
 
@@ -125,7 +125,9 @@ func (s *stage) createTopics(ctx context.Context) error {
 	}
 	stamp, size := "LogAppendTime", maxDeadLetterBytes
 	if s.names.output != "" {
-		err := s.kafka.CreateTopic(ctx, s.names.output, s.cfg.Partitions, map[string]*string{"max.message.bytes": &size})
+		err := s.kafka.CreateTopic(ctx, s.names.output, s.cfg.Partitions, map[string]*string{
+			"message.timestamp.type": &stamp, "max.message.bytes": &size,
+		})
 		if err != nil {
 			return err
 		}
@@ -152,6 +154,7 @@ func (s *stage) enlist(dir string) {
 	}
 	s.faults = &fault.Env{
 		Log: s.log, Members: s.members, Sink: s.sink, Tap: s.tap, BatchSize: s.cfg.BatchSize,
+		Blind:          s.cfg.Evidence != history.EvidenceEffects,
 		SessionTimeout: s.session(), AutoCommit: s.cfg.AutoCommit, Bound: s.cfg.FaultBound,
 	}
 	if brokers, ok := s.kafka.(backend.Restarter); ok && s.kafka.Capabilities().RestartBroker {

@@ -21,15 +21,26 @@ type configFile struct {
 	Batch    batchFile
 	Protocol string    `values:"classic|consumer" doc:"of the group; consumer is KIP-848"`
 	Static   bool      `doc:"static membership (KIP-345)"`
+	Checks   []string  `doc:"to judge by; all if there are none"`
 	Seed     int64     `doc:"of everything that is drawn"`
 	Kafka    kafkaFile `doc:"where Kafka is"`
 }
 
 type subjectFile struct {
-	Command []string          `doc:"started once for each member; placeholders like {bootstrap_servers} are filled in"`
-	Env     map[string]string `doc:"variables of its own names, with placeholders"`
-	Members int               `doc:"how many are started"`
+	Command  []string          `doc:"started once for each member; placeholders like {bootstrap_servers} are filled in"`
+	Env      map[string]string `doc:"variables of its own names, with placeholders"`
+	Members  int               `doc:"how many are started"`
+	Evidence string            `values:"effects|commits|outputs" doc:"what shows that a record was processed, as --evidence"`
+	Outputs  outputsFile       `doc:"of evidence outputs, if they are in a database"`
+	Lag      lagFile           `doc:"labels of promises.lag-metric, if they are not topic and partition"`
 }
+
+type outputsFile struct {
+	URL   string `doc:"postgres://, or the path of an SQLite file"`
+	Query string `doc:"its first column names the record"`
+}
+
+type lagFile struct{ TopicLabel, PartitionLabel string }
 
 type topicFile struct {
 	Partitions int32

@@ -197,3 +197,15 @@ func TestWhichKafka(t *testing.T) {
 		}
 	}
 }
+
+// What a run is asked to judge by, and of what evidence, must be there.
+func TestEvidenceAndChecksAreNamed(t *testing.T) {
+	for args, want := range map[string]string{
+		"--evidence=rumours": `there is no evidence "rumours"`, "--checks=no-los": `there is no check "no-los"`, "--output-url=x.db": "belong together",
+	} {
+		status, _, stderr := ksim("run", args, "--out", t.TempDir(), "--scenario", "steady")
+		if status != exitFailed || !strings.Contains(stderr, want) {
+			t.Errorf("%s: exit status %d, want %d and %q: %s", args, status, exitFailed, want, stderr)
+		}
+	}
+}

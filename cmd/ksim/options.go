@@ -33,6 +33,10 @@ type options struct {
 	poison     string
 
 	maxReprocessed int
+	lagMetric      string
+
+	evidence, outputURL, outputQuery string
+	checks                           []string
 }
 
 // register adds the flags; load has a flag of its own for batch sizes.
@@ -62,6 +66,43 @@ func (o *options) register(cmd *cobra.Command, batchSize bool) {
 	f.StringVar(&o.poison, "poison", "", "promised handling of poison: dead-letter, skip or stop (default dead-letter)")
 	f.IntVar(&o.cfg.MaxAttempts, "max-attempts", 0, "promised bound on attempts at a record; 0 promises none (the reference promises 5)")
 	f.IntVar(&o.maxReprocessed, "max-reprocessed", 0, "promised bound on records repeated by one cause; 0 promises none")
+	f.StringVar(&o.lagMetric, "lag-metric", "", "the subject tells its own lag, truly, by this gauge, such as kafka_consumergroup_lag, which it serves as Prometheus metrics at KSIM_METRICS_ADDR")
+}
+
+// registerEvidence adds the flags for subjects that do not post their effects.
+func (o *options) registerEvidence(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&o.evidence, "evidence", "effects", "what shows that a record was processed: effects (posted to KSIM_SINK_URL), commits (seen on the wire), or outputs (in KSIM_OUTPUT_TOPIC, or by --output-query)")
+	f.StringVar(&o.outputURL, "output-url", "", "database that holds the outputs, for --evidence outputs: a postgres:// URL, or the path of an SQLite file; {topic} stands for the topic")
+	f.StringVar(&o.outputQuery, "output-query", "", "query for all outputs there; its first column names the record, as topic/partition/offset or by the id in its value; {topic} stands for the topic")
+	f.StringSliceVar(&o.checks, "checks", nil, "judge by these checks only ('ksim list checks')")
+}
+
+// showEvidence puts into cfg what is to show that records were processed.
+func (o *options) showEvidence(cmd *cobra.Command, file configFile, cfg *harness.Config) error {
+	evidence := file.Subject.Evidence
+	if cmd.Flags().Changed("evidence") || evidence == "" {
+		evidence = o.evidence
+	}
+	if err := oneOf("evidence", evidence, "", "effects", history.EvidenceCommits, history.EvidenceOutputs); err != nil {
+		return err
+	}
+	if evidence != "effects" {
+		cfg.Evidence = evidence
+	}
+	cfg.Checks = file.Checks
+	if len(o.checks) > 0 {
+		cfg.Checks = o.checks
+	}
+	url, query := cmp.Or(o.outputURL, file.Subject.Outputs.URL), cmp.Or(o.outputQuery, file.Subject.Outputs.Query)
+	switch {
+	case url == "" && query == "":
+		return nil
+	case url == "" || query == "":
+		return errors.New("--output-url and --output-query belong together: the database, and what to ask it")
+	}
+	cfg.Outputs = reference.QueryOutputs(url, query)
+	return nil
 }
 
 // referenceSubject is the consumer that ksim judges where no command is given.
@@ -121,6 +162,9 @@ func (o *options) resolve(cmd *cobra.Command, command []string) (harness.Config,
 		cfg.Dir = filepath.Join("ksim-out", cfg.RunID)
 	}
 	o.kafka.file = file.Kafka
+	if err := o.showEvidence(cmd, file, &cfg); err != nil {
+		return harness.Config{}, err
+	}
 	return cfg, o.kafka.choose(cmd.Flags().Changed("kafka"))
 }
 
@@ -152,6 +196,7 @@ func (o *options) promise(cmd *cobra.Command, file configFile, cfg *harness.Conf
 		return errors.New("--max-attempts and --max-reprocessed cannot be negative; 0 promises no bound")
 	}
 	file.Promises.Apply(&cfg.Promises)
+	cfg.LagTopicLabel, cfg.LagPartitionLabel = file.Subject.Lag.TopicLabel, file.Subject.Lag.PartitionLabel
 	p := &cfg.Promises
 	for flag, set := range map[string]func(){
 		"order":           func() { p.Order = o.order },
@@ -159,6 +204,7 @@ func (o *options) promise(cmd *cobra.Command, file configFile, cfg *harness.Conf
 		"poison":          func() { p.Poison = o.poison },
 		"max-attempts":    func() { p.MaxAttempts = o.cfg.MaxAttempts },
 		"max-reprocessed": func() { p.MaxReprocessed = o.maxReprocessed },
+		"lag-metric":      func() { p.LagMetric = o.lagMetric },
 	} {
 		if cmd.Flags().Changed(flag) {
 			set()
@@ -170,6 +216,7 @@ func (o *options) promise(cmd *cobra.Command, file configFile, cfg *harness.Conf
 	return errors.Join(
 		oneOf("order", p.Order, history.OrderPartition, history.OrderKey, history.OrderNone),
 		oneOf("delivery", p.Delivery, history.AtLeastOnce, history.ExactlyOnce, history.AtMostOnce),
+		oneOf("independence", p.Independent, "", history.IndependentPartitions, history.IndependentKeys),
 		oneOf("poison", p.Poison, history.PoisonDeadLetter, history.PoisonSkip, history.PoisonStop),
 	)
 }

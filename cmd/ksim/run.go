@@ -13,6 +13,7 @@ import (
 
 	"github.com/ksim-dev/ksim/harness"
 	"github.com/ksim-dev/ksim/harness/check"
+	"github.com/ksim-dev/ksim/harness/history"
 	"github.com/ksim-dev/ksim/reports"
 	"github.com/ksim-dev/ksim/scenarios"
 	"github.com/ksim-dev/ksim/scenarios/script"
@@ -60,13 +61,14 @@ func runVerb() *cobra.Command {
 			j := job{cfg: cfg, scenarios: chosen}
 			// The load shows what batches cost and give; a choice of
 			// scenarios asks for these and nothing else.
-			if !noLoad && len(names) == 0 && len(files) == 0 && len(groups) == 0 {
+			if !noLoad && len(names) == 0 && len(files) == 0 && len(groups) == 0 && cfg.Evidence == history.EvidenceEffects { // latency is measured at effects
 				j.load = shortLoad()
 			}
 			return j.run(cmd, &o)
 		},
 	}
 	o.register(cmd, true)
+	o.registerEvidence(cmd)
 	cmd.Flags().StringSliceVar(&names, "scenario", nil, "run these scenarios only: names, or tags as tag:smoke, also with a kind of group as zombie@eager ('ksim list scenarios')")
 	cmd.Flags().StringArrayVarP(&files, "file", "f", nil, "run the scenarios in this YAML `file` (docs/scenario-files.md); may be given several times")
 	cmd.Flags().StringSliceVar(&groups, "groups", nil, "run each scenario in groups of these `kinds`: cooperative, eager, consumer (KIP-848), static, consumer-static, or all")

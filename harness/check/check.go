@@ -40,7 +40,20 @@ type Check struct {
 	// docs are generated from it.
 	Doc   string
 	Judge func(*Facts) Result
+	// Sight is what the check must see. Where a subject is judged by other
+	// evidence than its effects, what cannot be seen is unknown.
+	Sight Sight
 }
+
+// Sight is what a check must see of how records were processed.
+type Sight int
+
+// The sights.
+const (
+	NoEffects    Sight = iota // commits, the group and dead letters show what it needs
+	NeedsEnds                 // when a record came to its end: effects, or outputs with their append times
+	NeedsEffects              // who did what and when: effects
+)
 
 // Result is what one check found.
 type Result struct {

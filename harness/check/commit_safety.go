@@ -25,8 +25,9 @@ poison records where the policy is to skip or no policy is promised. Offsets tha
 A commit that was refused proves nothing, and one without an answer is mentioned, not judged. One in a transaction is judged at the
 request to commit that (EndTxn), which may come after the work that its offsets cover; a transaction that was aborted commits nothing. *Unknown*
 when no commit was accepted, no effect was seen, or a dead letter may not have been observed because the history is cut off.
-At-most-once promises the opposite.`,
+At-most-once promises the opposite. With --evidence outputs an output stands for the effect, from the moment when the broker appended it.`,
 	Judge: judgeCommitSafety,
+	Sight: NeedsEnds,
 }
 
 func judgeCommitSafety(f *Facts) Result {
@@ -82,6 +83,8 @@ func (f *Facts) unsafe(ri int32, c *commit) Evidence {
 	switch {
 	case rec.done != none:
 		fate = fmt.Sprintf("it was done %s later", (f.events[rec.done].At - c.at).Round(1e5))
+	case f.blind() && rec.output != none:
+		fate = fmt.Sprintf("its output was written %s later", (f.outputs[rec.output].time - c.at).Round(1e5))
 	case rec.letter != none:
 		fate = fmt.Sprintf("its dead letter was written %s later", (f.letters[rec.letter].time - c.at).Round(1e5))
 	}

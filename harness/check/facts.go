@@ -140,7 +140,7 @@ const appendTolerance = 5 * time.Millisecond
 // ended tells whether the record came to an end at all: its effect done, a dead
 // letter written, delivered (a tombstone), or skipped where that is the policy.
 func (f *Facts) ended(r *record) bool {
-	return r.done != none || r.letter != none || r.isTombstone() || f.skips(r)
+	return r.done != none || r.letter != none || r.isTombstone() || f.skips(r) || f.endedUnseen(r)
 }
 
 func (f *Facts) skips(r *record) bool {
@@ -160,6 +160,10 @@ func (f *Facts) endedBefore(r *record, c *commit) bool {
 	if r.isTombstone() || f.skips(r) || r.done != none && r.done < c.moment() {
 		return true
 	}
+	if f.blind() && r.output != none {
+		at := f.outputs[r.output].time
+		return at == 0 || at <= c.at+appendTolerance
+	}
 	return r.letter != none && f.letterBefore(&f.letters[r.letter], c)
 }
 
@@ -178,6 +182,10 @@ func (f *Facts) thin() string {
 	switch {
 	case f.known == 0:
 		return "no record is known to have been produced"
+	case f.blind():
+		return f.thinEvidence()
+	case len(f.effects) == 0 && f.accepted():
+		return "no effect was seen, though commits were: post effects to the sink, or judge by --evidence commits, or outputs"
 	case len(f.effects) == 0:
 		return "no effect was seen: does the subject post its effects to the sink?"
 	}

@@ -1,6 +1,9 @@
 package check
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 var fencing = Check{
 	Name: "fencing",
@@ -16,7 +19,7 @@ m1 gave the partition up itself and still works on it.
 
 *Violated* by an effect begun after the member gave the partition up (revoked, or left), by one begun more than the max poll
 interval after an answer told it that it is out, or more than 100 ms (for what was under way) after it joined anew without getting the partition back; by a commit that was sent
-while the partition was another live member's and was accepted; and, where fenced effects are promised, by any effect done
+while the partition was another live member's, or more than 100 ms after the member had given it up and before anybody else had it, and was accepted; and, where fenced effects are promised, by any effect done
 while it was another's. An effect of a member that lost the partition and cannot know yet is a figure
 (zombie_effects) and a cause of reprocessing. *Unknown* when no assignment was seen.`,
 	Judge: judgeFencing,
@@ -51,6 +54,14 @@ func judgeFencing(f *Facts) Result {
 	}
 	for i := range f.commits {
 		c := &f.commits[i]
+		if c.accepted && c.other == none && c.standing == gaveUp && c.idle > inFlight {
+			r.violate(func() Evidence {
+				return Evidence{
+					What:  fmt.Sprintf("%s committed %d %s after it had given the partition up, and it was accepted", f.lives[c.life].who(), c.offset, c.idle.Round(time.Millisecond)),
+					Where: fmt.Sprintf("%s@%d", f.topicPart(c.part), c.offset),
+				}.by(f, c.request).with(f, f.lives[c.life].seats[c.part].until, c.answer)
+			})
+		}
 		if c.accepted && c.other != none {
 			r.violate(func() Evidence {
 				return Evidence{

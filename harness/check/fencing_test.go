@@ -21,6 +21,21 @@ func evicted(b *book, then func()) {
 	b.close("m1", "m2")
 }
 
+// lateCommit has m1 give its partition up, and commit that much later what it had done; nobody has it by then.
+func lateCommit(b *book, after time.Duration) {
+	b.join("m1", 0)
+	b.join("m2")
+	b.produce(0, 0, 4)
+	b.do("m1", 0, 0, 2)
+	b.group(history.Revoked, "m1", 0)
+	b.wait(after)
+	b.commit("m1", 0, 2)
+	b.group(history.Assigned, "m2", 0)
+	b.do("m2", 0, 2, 4)
+	b.commit("m2", 0, 4)
+	b.close("m1", "m2")
+}
+
 func TestFencing(t *testing.T) {
 	runStories(t, fencing, []story{
 		{name: "held", tell: soundZombie, only: true, want: "zombie_effects:3"},
@@ -39,6 +54,8 @@ func TestFencing(t *testing.T) {
 				b.do("m1", 0, 2, 3) // sent before, arrives after
 			})
 		}},
+		{name: "held-commit-on-its-way-when-it-gave-up", only: true, tell: func(b *book) { lateCommit(b, 0) }},
+		{name: "violated-commit-after-revoke", count: 1, only: true, want: "m1 committed 2 510ms after it had given the partition up", tell: func(b *book) { lateCommit(b, 500*time.Millisecond) }},
 		{name: "held-given-back", only: true, tell: func(b *book) {
 			b.join("m1", 0)
 			b.produce(0, 0, 2)

@@ -20,7 +20,8 @@ comes again.
 m1 left without committing m-8, so m2 did it again.
 
 *Violated*, where it is promised, by a stop that overran its deadline, by an exit status other than 0 and 143 (SIGTERM), by a member
-that did not leave its group (a static member need not, nor one that was told that it is out), and by each record repeated because of the stop. *Unknown* when
+that did not leave its group (a static member need not, nor one that was told that it is out), by each partition that a member had to its end, and in which the next record to commit was one that it
+had done and that did not come again, and by each record repeated because of the stop. A last commit that was refused, or had no answer, excuses; where exactly-once is promised, positions may be kept elsewhere. *Unknown* when
 no member was asked to stop, when the end of one that was is not in the history, and when the history has no end. Not promised: counted.`,
 	Judge: judgeGracefulStop,
 }
@@ -40,6 +41,7 @@ func judgeGracefulStop(f *Facts) Result {
 		}
 		f.judgeStop(&r, l)
 	}
+	unsaved := f.unsaved(&r)
 	for i := range f.repeats {
 		p := &f.repeats[i]
 		if p.cause == none || f.causes[p.cause].kind != "stop" {
@@ -53,6 +55,7 @@ func judgeGracefulStop(f *Facts) Result {
 		})
 	}
 	r.Figures["stops"], r.Figures["repeated_by_stops"] = float64(stops), float64(repeated)
+	r.Figures["stopped_without_commit"] = float64(unsaved)
 	switch {
 	case stops == 0:
 		r.unknown("no member was asked to stop")
@@ -87,6 +90,64 @@ func (f *Facts) judgeStop(r *Result, l *life) {
 	if inGroup && !l.static && l.left < entered {
 		wrong("it did not leave the group, which must wait for its session to expire")
 	}
+}
+
+// unsaved finds work that members left behind when they stopped, done and not committed, though nobody was there to
+// do it again: a final commit that was never sent, or with a context that had ended.
+func (f *Facts) unsaved(r *Result) int {
+	n := 0
+	if f.Header.Promises.Delivery == history.ExactlyOnce {
+		return 0
+	}
+	for i := range f.spells {
+		s := &f.spells[i]
+		l := &f.lives[s.life]
+		if l.stopping == none || l.ended == none || f.events[l.ended].Outcome != history.Stopped || s.until == none || s.until < l.stopping || !s.voluntary && s.until != l.ended {
+			continue
+		}
+		committed, excused := f.committedBy(s)
+		if excused {
+			continue
+		}
+		left := f.between(s.part, committed, f.parts[s.part].end)
+		if len(left) == 0 || !f.doneIn(&f.records[left[0]], s) || f.records[left[0]].lastDone > l.ended {
+			continue // what came again is told as a repeat
+		}
+		n++
+		r.violate(func() Evidence {
+			return f.of(left[0], "%s had done it when it stopped, and left without committing it: the last commit is %d", l.who(), committed).
+				by(f, s.until).with(f, f.records[left[0]].done, l.stopping)
+		})
+	}
+	return n
+}
+
+// committedBy is how far a partition was committed at the end of a spell, by whomever; excused tells that
+// the last commit of its life was refused or had no answer, which need be no fault of its own.
+func (f *Facts) committedBy(s *spell) (committed int64, excused bool) {
+	for _, ci := range f.parts[s.part].commits {
+		c := &f.commits[ci]
+		if c.accepted && (c.life == s.life || c.answer < s.until) {
+			committed = max(committed, c.offset)
+		}
+		if c.life == s.life && c.request > s.from {
+			excused = !c.accepted
+		}
+	}
+	return committed, excused
+}
+
+// doneIn tells whether the life of a spell finished a record in it, first of all.
+func (f *Facts) doneIn(rec *record, s *spell) bool {
+	if rec.done == none || rec.done < s.from || rec.done > f.lives[s.life].ended {
+		return false
+	}
+	e := &f.events[rec.done]
+	if ref := f.at(e.Ref); ref != none {
+		e = &f.events[ref]
+	}
+	l := &f.lives[s.life]
+	return e.Member == l.member && max(e.Incarnation, 1) == l.incarnation
 }
 
 // cleanExit tells an orderly end from the text of MemberEnded. 143 is 128 +

@@ -20,6 +20,21 @@ func restarted(b *book, committed int64, stop func()) {
 	b.close("m1#2")
 }
 
+// lastWord stops m1, the only member, which did five records and committed three.
+func lastWord(b *book, then func()) {
+	b.join("m1", 0)
+	b.produce(0, 0, 5)
+	b.do("m1", 0, 0, 5)
+	b.commit("m1", 0, 3)
+	b.phase(history.PhaseDrain, history.PhaseDrained, history.PhaseStop)
+	b.life(history.MemberStopping, "m1")
+	then()
+	b.group(history.Revoked, "m1", 0)
+	b.life(history.Left, "m1")
+	b.end("m1", history.Stopped, "exit status 0")
+	b.phase(history.PhaseEnd)
+}
+
 func TestGracefulStop(t *testing.T) {
 	leave := func(b *book) {
 		b.group(history.Revoked, "m1", 0)
@@ -30,6 +45,24 @@ func TestGracefulStop(t *testing.T) {
 	}
 	runStories(t, gracefulStop, []story{
 		{name: "held", tell: func(b *book) { restarted(b, 5, orderly(b, "exit status 0")) }, only: true},
+		{name: "violated-nobody-was-left-to-do-it-again", count: 1, only: true, want: "m1 had done it when it stopped, and left without committing it: the last commit is 3", tell: func(b *book) {
+			lastWord(b, func() {})
+		}},
+		{name: "held-last-commit-refused", only: true, tell: func(b *book) {
+			lastWord(b, func() { b.answer(b.request("m1", 0, 5), "REBALANCE_IN_PROGRESS") })
+		}},
+		{name: "held-last-commit-unanswered", only: true, tell: func(b *book) { lastWord(b, func() { b.request("m1", 0, 5) }) }},
+		{name: "held-committed-on-the-way-out", only: true, tell: func(b *book) { lastWord(b, func() { b.commit("m1", 0, 5) }) }},
+		{name: "held-behind-what-was-not-done", tell: func(b *book) {
+			b.join("m1", 0)
+			b.produce(0, 0, 5)
+			b.do("m1", 0, 0, 3)
+			b.commit("m1", 0, 3)
+			b.do("m1", 0, 4, 5)
+			b.phase(history.PhaseDrain, history.PhaseStop)
+			b.stop("m1")
+			b.phase(history.PhaseEnd)
+		}},
 		{name: "held-143", tell: func(b *book) { restarted(b, 5, orderly(b, "exit status 143")) }, only: true},
 		{name: "held-sigterm", tell: func(b *book) { restarted(b, 5, orderly(b, "signal terminated")) }, only: true},
 		{name: "held-leave-read-after-the-end", only: true, tell: func(b *book) {

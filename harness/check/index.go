@@ -58,7 +58,7 @@ func (ix *indexer) record(message string) int32 {
 	i := int32(len(ix.records))
 	ix.records = append(ix.records, record{
 		message: message, offset: -1, part: none, keyID: none, event: none, started: none,
-		done: none, orderly: none, lastDone: none, letter: none, passed: none, maybe: none,
+		done: none, orderly: none, lastDone: none, letter: none, output: none, passed: none, maybe: none,
 	})
 	ix.byMessage[message] = i
 	return i

@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ksim-dev/ksim/harness/history"
@@ -11,15 +12,27 @@ import (
 func All() []Check {
 	return []Check{
 		noLoss, noInvention, commitSafety, commitProgress, reprocessing, redelivered,
-		partitionOrder, keyOrder, deadLetter, retryBound, fencing, rebalance, gracefulStop, truthfulLag, exactlyOnce, recovery, faultsHappened,
+		partitionOrder, keyOrder, deadLetter, retryBound, fencing, rebalance, gracefulStop, truthfulLag, boundedFlight, headOfLine, exactlyOnce, recovery, faultsHappened,
 	}
 }
+
+// Names are those of all checks, in the same order.
+func Names() []string {
+	var names []string
+	for _, c := range All() {
+		names = append(names, c.Name)
+	}
+	return names
+}
+
+// Known tells whether there is a check of that name.
+func Known(name string) bool { return slices.Contains(Names(), name) }
 
 func judge(h history.History, checks []Check) Report {
 	f := NewFacts(h)
 	rep := Report{Verdict: Held, Counts: f.counts()}
 	for _, c := range checks {
-		r := c.Judge(f)
+		r := f.ask(c)
 		r.Check = c.Name
 		rep.Verdict = Worse(rep.Verdict, r.Verdict)
 		rep.Checks = append(rep.Checks, r)
@@ -34,6 +47,19 @@ func judge(h history.History, checks []Check) Report {
 	}
 	f.tellStories(rep.Checks)
 	return rep
+}
+
+// ask has a check judge, unless nobody asked for it, or it would judge what cannot be seen.
+func (f *Facts) ask(c Check) Result {
+	asked := f.Header.Checks
+	if len(asked) > 0 && !slices.Contains(asked, c.Name) && c.Name != faultsHappened.Name {
+		return Result{Verdict: Held, Reason: "not asked for"}
+	}
+	r := c.Judge(f)
+	if why := f.unseen(c.Sight); why != "" && r.Promised { // whatever it made of what it could not see
+		return Result{Verdict: Unknown, Promised: true, Reason: why}
+	}
+	return r
 }
 
 func (f *Facts) counts() Counts {

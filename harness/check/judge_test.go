@@ -36,7 +36,7 @@ func TestAllAreDocumented(t *testing.T) {
 			t.Errorf("the doc of %s does not say when it is unknown", c.Name)
 		}
 	}
-	if len(seen) != 17 {
+	if len(seen) != 19 {
 		t.Errorf("%d checks", len(seen))
 	}
 }
@@ -128,7 +128,7 @@ var kinds = []history.Kind{
 	history.EffectDropped, history.EffectUnmatched, history.CommitRequested, history.Committed, history.DeadLettered,
 	history.Joining, history.Assigned, history.Revoked, history.Lost, history.Told, history.Left, history.MemberStarted,
 	history.MemberReady, history.MemberStopping, history.MemberFrozen, history.MemberThawed, history.MemberEnded, history.Lag,
-	history.FaultBegan, history.FaultEnded, history.Phase, "what is this",
+	history.FaultBegan, history.FaultEnded, history.Phase, history.LagReported, history.Scraped, history.Output, history.Aborted, history.CommitSealed, "what is this",
 }
 
 // soup draws any event whatever, over few names, so that events meet.
@@ -167,7 +167,13 @@ func TestSoups(t *testing.T) {
 			Recovery:          time.Duration(rapid.Int64Range(0, 1e12).Draw(t, "recovery")),
 			MinBackoff:        time.Duration(rapid.Int64Range(0, 1e9).Draw(t, "backoff")),
 			DeadLetterHeaders: rapid.SampledFrom([]string{"", "kip-1191", "unheard of"}).Draw(t, "headers"),
+			MaxAttemptsAcross: rapid.IntRange(0, 2).Draw(t, "across"), MaxInFlight: rapid.IntRange(0, 2).Draw(t, "in flight"),
+			IncrementalRebalance: rapid.Bool().Draw(t, "incremental"), RebalanceStall: time.Duration(rapid.Int64Range(0, 1e10).Draw(t, "stall")),
+			Independent: rapid.SampledFrom([]string{"", history.IndependentPartitions, history.IndependentKeys}).Draw(t, "independent"),
+			LagMetric:   rapid.SampledFrom([]string{"", "lag"}).Draw(t, "lag metric"), LagWindow: time.Duration(rapid.Int64Range(0, 1e10).Draw(t, "lag window")),
 		}
+		h.Evidence = rapid.SampledFrom([]string{"", history.EvidenceCommits, history.EvidenceOutputs}).Draw(t, "evidence")
+		h.Checks = rapid.SampledFrom([][]string{nil, {"no-loss", "rebalance"}}).Draw(t, "checks")
 		h.Faults = rapid.SliceOfN(rapid.SampledFrom([]string{"zombie", "crash-mid-batch"}), 0, 2).Draw(t, "faults")
 		var events []history.Event
 		for n := 1; n <= rapid.IntRange(0, 80).Draw(t, "n"); n++ {

@@ -25,6 +25,7 @@ overlap in time. A member that has lost the partition and cannot know, that is f
 the same member at the same record, whose client gave the first one up. Records without a key have no order. *Unknown* when
 fewer than two records with keys were finished. Not promised: counted.`,
 	Judge: judgeKeyOrder,
+	Sight: NeedsEffects,
 }
 
 func judgeKeyOrder(f *Facts) Result {

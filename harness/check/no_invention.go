@@ -17,6 +17,7 @@ where the effect carries the hash of the value. A produce that failed or was nev
 invention: a member that has the record has read it. *Unknown* when no effect was seen, or the history is cut off before
 the produce of an effect ended.`,
 	Judge: judgeNoInvention,
+	Sight: NeedsEffects,
 }
 
 func judgeNoInvention(f *Facts) Result {

@@ -20,7 +20,10 @@ record has not ended. *Unknown* when records have not ended, none was committed 
 the history is cut off before a dead letter can have been observed; when no record or no effect was seen.
 A produce without an answer counts only if the record was read: an effect on it was begun, or an observer found it.
 With the promise to *stop* at poison, that record and what lies behind it may wait; with no promise about poison a
-poison record that was committed past is a figure. At-most-once promises nothing here.`,
+poison record that was committed past is a figure. At-most-once promises nothing here.
+
+A subject that posts no effects is judged by other evidence, if that is asked for (--evidence): by commits a record has ended once a commit above it was accepted, which is all that can
+be told then; by outputs once an output of it can be seen.`,
 	Judge: judgeNoLoss,
 }
 

@@ -21,4 +21,5 @@ order. Tombstones, poison that is never finished, and dead letters of unknown ti
 promised, those of records that came again: their first one may have been in a transaction that was aborted. *Unknown* when fewer
 than two records were finished. Not promised: counted.`,
 	Judge: judgePartitionOrder,
+	Sight: NeedsEffects,
 }

@@ -26,6 +26,7 @@ end. Records below a commit that was on its way when its member was killed, or t
 output can be seen need not come again: its position was kept with it. *Held* otherwise, also where
 no crash was meant. At-most-once does not promise it.`,
 	Judge: judgeRedelivered,
+	Sight: NeedsEffects,
 }
 
 func judgeRedelivered(f *Facts) Result {

@@ -167,6 +167,9 @@ func (r *replay) commit(pos int32, e *history.Event) {
 		ci = int32(len(r.commits))
 		r.slot[pos] = ci
 		s := r.seat(c.life, c.part)
+		if c.standing = r.stands(s, e); s.until != none {
+			c.idle = e.At - r.events[s.until].At
+		}
 		if s.request = ci; s.crash != none {
 			r.crashes[s.crash].late = append(r.crashes[s.crash].late, ci)
 		}
@@ -198,10 +201,14 @@ func (r *replay) commit(pos int32, e *history.Event) {
 }
 
 func (r *replay) output(pos int32, e *history.Event) {
-	o := output{rec: none, pos: pos}
+	o := output{rec: none, pos: pos, time: e.Time}
 	if e.Message != "" {
 		o.rec = r.record(e.Message)
-		r.records[o.rec].outputs++
+		rec := &r.records[o.rec]
+		rec.outputs++
+		if rec.output == none || o.time < r.outputs[rec.output].time {
+			rec.output = int32(len(r.outputs))
+		}
 	}
 	r.outputs = append(r.outputs, o)
 }

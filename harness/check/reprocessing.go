@@ -29,6 +29,7 @@ explains each offset once; a repeat is put down to the newest cause that is left
 *Violated* by each repeat that no cause explains, and by a cause that repeated more than max-reprocessed
 records where that is promised. *Unknown* when no record or no effect was seen. Records whose place is not known are counted only.`,
 	Judge: judgeReprocessing,
+	Sight: NeedsEffects,
 }
 
 func judgeReprocessing(f *Facts) Result {

@@ -22,10 +22,11 @@ With max-attempts 2 the third attempt is one too many.
 
 Attempts are counted for each incarnation of a member, and go on over rebalances: getting a partition back is no reason to
 count anew, whoever had it in between. An attempt at a record that was done before is a repeat, for reprocessing to judge, not an attempt too
-many. The wait is from a refusal to the next attempt of the same life at the same record.
+many. max-attempts-across bounds the attempts of all members together, over restarts and new owners: those that were done or refused, since one that its
+member did not live to see the end of cannot be remembered. The wait is from a refusal to the next attempt of the same life at the same record.
 
 *Violated* by each record attempted more often, or sooner, than promised; and always by a crash loop: three members
-that exited on their own with the same record begun last. *Unknown* when no effect was seen. Not promised: the figures only.`,
+that exited on their own with the same record begun last, or, before they had begun anything, with the same record first to be read. *Unknown* when no effect was seen. Not promised: the figures only.`,
 	Judge: judgeRetryBound,
 }
 
@@ -44,7 +45,8 @@ type tries struct {
 
 func judgeRetryBound(f *Facts) Result {
 	p := f.Header.Promises
-	r := held(p.MaxAttempts > 0 || p.MinBackoff > 0)
+	r := held(p.MaxAttempts > 0 || p.MinBackoff > 0 || p.MaxAttemptsAcross > 0)
+	across := f.across(&r)
 	most, least := int32(0), time.Duration(-1)
 	all := newTriers(f)
 	for i := range f.effects {
@@ -82,6 +84,7 @@ func judgeRetryBound(f *Facts) Result {
 	}
 	loops := f.crashLoops(&r)
 	r.Figures["max_attempts"], r.Figures["crash_loops"] = float64(most), float64(loops)
+	r.Figures["max_attempts_across"] = float64(across)
 	if least >= 0 {
 		r.Figures["min_backoff_ms"] = float64(least) / 1e6
 	}
@@ -121,6 +124,30 @@ func (ts *triers) at(rec, life int32) *tries {
 	return t
 }
 
+// across counts the attempts at each record by all lives, and returns the highest number.
+func (f *Facts) across(r *Result) int32 {
+	bound := f.Header.Promises.MaxAttemptsAcross
+	counts := make([]int32, len(f.records))
+	most := int32(0)
+	for i := range f.effects {
+		e := &f.effects[i]
+		if e.kind != done && e.kind != refused {
+			continue
+		}
+		if d := f.records[e.rec].done; d != none && d < e.pos {
+			continue // a repeat
+		}
+		counts[e.rec]++
+		most = max(most, counts[e.rec])
+		if bound > 0 && int(counts[e.rec]) == bound+1 {
+			r.violate(func() Evidence {
+				return f.of(e.rec, "attempted more often than %s by all members together", num(bound, "time", "times")).by(f, e.pos)
+			})
+		}
+	}
+	return most
+}
+
 // crashLoops finds records at which members exited on their own, one after the other. No
 // subject may do that, whatever it promised.
 func (f *Facts) crashLoops(r *Result) int {
@@ -128,18 +155,49 @@ func (f *Facts) crashLoops(r *Result) int {
 	loops := 0
 	for i := range f.lives {
 		l := &f.lives[i]
-		if l.ended == none || l.lastStarted == none || f.events[l.ended].Outcome != history.Exited {
+		if l.ended == none || f.events[l.ended].Outcome != history.Exited {
 			continue
 		}
-		at := append(exits[l.lastStarted], l.ended)
-		exits[l.lastStarted] = at
+		rec, how := l.lastStarted, "begun last"
+		if rec == none {
+			rec, how = f.nextToRead(int32(i)), "the next to be read"
+		}
+		if rec == none {
+			continue
+		}
+		at := append(exits[rec], l.ended)
+		exits[rec] = at
 		if len(at) == crashLoop {
 			loops++
 			r.Promised = true
 			r.violate(func() Evidence {
-				return f.of(l.lastStarted, "%d members exited on their own with this record begun last", crashLoop).by(f, l.ended).with(f, at...)
+				return f.of(rec, "%d members exited on their own with this record %s", crashLoop, how).by(f, l.ended).with(f, at...)
 			})
 		}
 	}
 	return loops
+}
+
+// nextToRead is the record at which a life that began nothing would have gone on, in the first of its
+// partitions that had one; none if it had no partition.
+func (f *Facts) nextToRead(life int32) int32 {
+	for i := range f.spells {
+		s := &f.spells[i]
+		if s.life != life {
+			continue
+		}
+		committed := int64(0)
+		for _, ci := range f.parts[s.part].answers {
+			if c := &f.commits[ci]; c.answer < f.lives[life].ended {
+				committed = c.offset
+			}
+		}
+		for _, ri := range f.between(s.part, committed, f.parts[s.part].end) {
+			if f.records[ri].event < f.lives[life].ended {
+				return ri
+			}
+			break
+		}
+	}
+	return none
 }

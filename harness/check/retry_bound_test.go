@@ -55,13 +55,27 @@ func alternate(b *book, lives ...string) {
 	b.close("m1", "m2")
 }
 
+// across has each of two members refused once, and a third attempt cut off by a crash, before the record is done.
+func across(b *book, bound int) {
+	b.h.Promises.MaxAttempts, b.h.Promises.MaxAttemptsAcross = 2, bound
+	b.join("m1", 0)
+	b.produce(0, 0, 2)
+	b.refuse("m1", 0, 0)
+	b.begin("m1", 0, 0)
+	b.crash("m1", "m1#2", 0)
+	b.refuse("m1#2", 0, 0)
+	b.do("m1#2", 0, 0, 2)
+	b.commit("m1#2", 0, 2)
+	b.close("m1#2")
+}
+
 func TestRetryBound(t *testing.T) {
 	runStories(t, retryBound, []story{
 		{name: "held", only: true, tell: func(b *book) {
 			b.h.Promises.MaxAttempts, b.h.Promises.MinBackoff = 3, 100*time.Millisecond
 			retried(b, 2, 100*time.Millisecond)
 		}},
-		{name: "held-not-promised", tell: func(b *book) { retried(b, 9, 0) }, want: "max_attempts:10 min_backoff_ms:10", only: true},
+		{name: "held-not-promised", tell: func(b *book) { retried(b, 9, 0) }, want: "max_attempts:10 max_attempts_across:10 min_backoff_ms:10", only: true},
 		{name: "held-repeats-are-no-attempts", only: true, tell: func(b *book) {
 			b.h.Promises.MaxAttempts = 2
 			b.join("m1", 0)
@@ -129,6 +143,31 @@ func TestRetryBound(t *testing.T) {
 			retried(b, 2, 50*time.Millisecond)
 		}},
 		{name: "violated-crash-loop", count: 1, want: "3 members exited on their own with this record begun last", tell: func(b *book) { exits(b, 5) }},
+		{name: "held-across", only: true, want: "max_attempts_across:3", tell: func(b *book) { across(b, 3) }},
+		{name: "violated-across", count: 1, only: true, want: "attempted more often than 2 times by all members together", tell: func(b *book) { across(b, 2) }},
+		{name: "violated-crash-loop-before-any-effect", count: 1, want: "with this record the next to be read", tell: func(b *book) {
+			b.produce(0, 0, 3)
+			b.join("m1", 0)
+			b.do("m1", 0, 0, 1)
+			b.commit("m1", 0, 1)
+			b.end("m1", history.Exited, "exit status 2")
+			for _, who := range []string{"m1#2", "m1#3", "m1#4"} {
+				b.join(who, 0)
+				b.end(who, history.Exited, "exit status 2")
+			}
+			b.giveUp()
+		}},
+		{name: "held-exits-before-it-had-anything", tell: func(b *book) {
+			b.produce(0, 0, 3)
+			for _, who := range []string{"m1", "m1#2", "m1#3", "m1#4"} {
+				b.life(history.MemberStarted, who)
+				b.end(who, history.Exited, "exit status 2")
+			}
+			b.join("m2", 0)
+			b.do("m2", 0, 0, 3)
+			b.commit("m2", 0, 3)
+			b.close("m2")
+		}},
 		{name: "unknown", tell: func(b *book) { b.h.Promises.MaxAttempts = 3; b.produce(0, 0, 1); b.close() }},
 	})
 }

@@ -37,8 +37,11 @@ const produceSlack = time.Second
 func judgeTruthfulLag(f *Facts) Result {
 	r := held(f.Header.Promises.LagMetric != "")
 	l := newLagJudge(f)
-	for i := range f.events {
-		l.look(int32(i), &r)
+	if r.Promised || f.has(history.LagReported) {
+		l.learnEnds()
+		for i := range f.events {
+			l.look(int32(i), &r)
+		}
 	}
 	r.Figures["reports"], r.Figures["judged"], r.Figures["stale"], r.Figures["wrong"] = float64(l.reports), float64(l.judged), float64(l.stale), float64(l.wrong)
 	switch {
@@ -99,7 +102,13 @@ func newLagJudge(f *Facts) *lagJudge {
 	if l.window <= 0 {
 		l.window = history.DefaultLagWindow
 	}
-	// Ends are looked up into the future too, so they are known beforehand.
+	return l
+}
+
+// learnEnds notes where partitions ended and when. Ends are looked up into the future too, so they are
+// known beforehand.
+func (l *lagJudge) learnEnds() {
+	f := l.Facts
 	for i := range f.events {
 		e := &f.events[i]
 		switch {
@@ -110,7 +119,16 @@ func newLagJudge(f *Facts) *lagJudge {
 			l.grow(e.Partition, e.At, e.End)
 		}
 	}
-	return l
+}
+
+// has tells whether the history has an event of a kind.
+func (f *Facts) has(kind history.Kind) bool {
+	for i := range f.events { // not by value: an event is large
+		if f.events[i].Kind == kind {
+			return true
+		}
+	}
+	return false
 }
 
 func (l *lagJudge) grow(part int32, at time.Duration, end int64) {

@@ -22,6 +22,7 @@ type record struct {
 	lastDone int32
 	letter   int32 // index of its earliest dead letter
 	outputs  int32 // how many outputs of it were seen
+	output   int32 // index of its earliest output
 	passed   int32 // index of the first accepted commit that lies above it
 	maybe    int32 // index of the first commit of unknown fate that lies above it
 }
@@ -130,7 +131,9 @@ type commit struct {
 	part     int32
 	other    int32 // live life, not this one, that owned the partition at the request
 	accepted bool
-	txn      bool // within a transaction
+	txn      bool          // within a transaction
+	standing standing      // of the life to the partition, at the request
+	idle     time.Duration // how long ago it had lost it then
 }
 
 // moment is the position from which on the commit may take effect: what it
@@ -149,8 +152,9 @@ func (c *commit) unsure() bool { return c.answer == none && (!c.txn || c.sealed 
 
 // output is what became visible of one record.
 type output struct {
-	rec int32 // none if it matches no record
-	pos int32
+	rec  int32 // none if it matches no record
+	pos  int32
+	time time.Duration // the broker's append time, 0 if unknown
 }
 
 // letter is one record of the dead-letter topic.

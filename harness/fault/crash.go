@@ -103,7 +103,7 @@ func (f CrashAtCommit) Inject(ctx context.Context, env *Env) (string, error) {
 		Name: f.Name(), Member: f.Target, Key: tap.AnyKey, Times: 1, Action: tap.Hold{},
 		Direction: tap.Request,
 		Match: func(c tap.Call) bool {
-			return (c.Key == kmsg.OffsetCommit.Int16() || c.Key == kmsg.EndTxn.Int16()) && advances(env.Log, c)
+			return (c.Key == kmsg.OffsetCommit.Int16() || c.Key == kmsg.EndTxn.Int16()) && advances(env.Log, c, env.Blind)
 		},
 	}
 	if f.After {
@@ -121,6 +121,9 @@ func (f CrashAtCommit) Inject(ctx context.Context, env *Env) (string, error) {
 		return "", Missed("%s sent no commit for its work", f.Target)
 	}
 	note := fmt.Sprintf("%s killed with its commit on the way to the broker; %d done and not committed", f.Target, doneSinceCommit(env.Log, f.Target))
+	if env.Blind {
+		note = fmt.Sprintf("%s killed with its commit on the way to the broker", f.Target)
+	}
 	if f.After {
 		note = fmt.Sprintf("%s killed with its commit applied and the answer withheld", f.Target)
 	}
@@ -129,8 +132,8 @@ func (f CrashAtCommit) Inject(ctx context.Context, env *Env) (string, error) {
 }
 
 // advances tells whether a commit, or the answer to it, covers an effect of the member that no
-// earlier commit covered.
-func advances(log *history.Log, c tap.Call) bool {
+// earlier commit covered; or, of a subject without effects, any offset.
+func advances(log *history.Log, c tap.Call, blind bool) bool {
 	if c.ErrorCode != 0 {
 		return false
 	}
@@ -156,6 +159,9 @@ func advances(log *history.Log, c tap.Call) bool {
 	for _, commit := range c.Commits {
 		if again[commit.Partition] > own {
 			continue
+		}
+		if blind && commit.Offset > before[commit.Partition] {
+			return true
 		}
 		for _, e := range events {
 			if e.Kind == history.EffectDone && e.Member == c.Member && e.Partition == commit.Partition &&

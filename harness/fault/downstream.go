@@ -26,6 +26,9 @@ func (f SlowHandler) Member() string { return f.Target }
 
 // Inject implements Fault.
 func (f SlowHandler) Inject(ctx context.Context, env *Env) (string, error) {
+	if err := blind(env); err != nil {
+		return "", err
+	}
 	if err := present(env, f.Target); err != nil {
 		return "", err
 	}
@@ -84,6 +87,9 @@ func (Refusals) Member() string { return "" }
 
 // Inject implements Fault.
 func (f Refusals) Inject(ctx context.Context, env *Env) (string, error) {
+	if err := blind(env); err != nil {
+		return "", err
+	}
 	missing := map[string]bool{}
 	for _, k := range f.Kinds {
 		missing[k] = true

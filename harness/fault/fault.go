@@ -71,6 +71,10 @@ type Env struct {
 	Tap     *tap.Tap
 	Brokers Brokers // nil where the backend cannot take brokers down
 
+	// Blind: the subject makes no effects at the sink, and is judged by other evidence.
+	// What works by effects then goes by commits, or is missed at once.
+	Blind bool
+
 	BatchSize      int
 	SessionTimeout time.Duration
 	// AutoCommit is the longest auto-commit interval to outwait: a client that
@@ -144,6 +148,14 @@ func settle(ctx context.Context, env *Env) string {
 
 // sameLife tells whether e is of the life of a member that made x.
 func sameLife(e, x history.Event) bool { return e.Member == x.Member && e.Incarnation == x.Incarnation }
+
+// blind is why a fault that works at the sink cannot happen to a subject that does not call it; nil if it does.
+func blind(env *Env) error {
+	if env.Blind {
+		return Missed("it works at the sink, and this subject makes no effects there: it is judged by other evidence")
+	}
+	return nil
+}
 
 // present is an error from Missed for a member that does not run: nothing it is waited for will come.
 func present(env *Env, member string) error {

@@ -24,6 +24,9 @@ func midBatch(batchSize int) int {
 // batch: some effects of the batch are done, the rest is not, and the member
 // waits for an answer. It returns the event of the effect that is held.
 func holdMidBatch(ctx context.Context, env *Env, member string, after int) (*sink.Armed, history.Event, error) {
+	if err := blind(env); err != nil {
+		return nil, history.Event{}, err
+	}
 	if err := present(env, member); err != nil {
 		return nil, history.Event{}, err
 	}
@@ -152,15 +155,36 @@ func doneSinceCommit(log *history.Log, member string) int {
 	return n
 }
 
-// awaitEffects waits for n more effects done by others than except ("" for
-// anyone's) after Seq since.
+// awaitEffects waits for n more effects that match, after Seq since. Of a subject
+// without effects a commit stands for all records that it moves past.
 func awaitEffects(ctx context.Context, env *Env, since int64, n int, match func(history.Event) bool) error {
+	if env.Blind {
+		return awaitCommits(ctx, env, since, n, match)
+	}
 	seen := 0
 	_, err := env.Log.Await(ctx, since, func(e history.Event) bool {
 		if e.Kind == history.EffectDone && match(e) {
 			seen++
 		}
 		return seen >= n
+	})
+	return err
+}
+
+// awaitCommits waits until commits that match have moved n records ahead after Seq since.
+func awaitCommits(ctx context.Context, env *Env, since int64, n int, match func(history.Event) bool) error {
+	committed := map[int32]int64{}
+	moved := 0
+	_, err := env.Log.Await(ctx, 0, func(e history.Event) bool {
+		if e.Kind != history.Committed || e.Outcome != history.Accepted {
+			return false
+		}
+		ahead := e.Offset - committed[e.Partition]
+		committed[e.Partition] = max(committed[e.Partition], e.Offset)
+		if e.Seq > since && ahead > 0 && match(e) {
+			moved += int(ahead)
+		}
+		return moved >= n
 	})
 	return err
 }

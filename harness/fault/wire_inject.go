@@ -81,7 +81,7 @@ func (f Wire) armed(env *Env) tap.Rule {
 		r.Group = h.Group // a consumer may have other groups, and other things to coordinate
 	}
 	if slices.ContainsFunc(keys, isCommit) {
-		r.Match = func(c tap.Call) bool { return advances(env.Log, c) }
+		r.Match = func(c tap.Call) bool { return advances(env.Log, c, env.Blind) }
 	}
 	return r
 }

@@ -26,7 +26,8 @@ const (
 
 	// EffectStarted: the sink received an effect. Member, Incarnation, Topic,
 	// Partition, Offset (-1 while the produce is unanswered), Key, Message,
-	// Attempt (1 for the first by this incarnation).
+	// Attempt (1 for the first by this incarnation). Note "alone" if the sink lets nothing
+	// else of the member pass meanwhile.
 	EffectStarted Kind = "effect-started"
 	// EffectDone: the sink applied it, before it answered. Ref is the Seq of
 	// its EffectStarted; Repeat counts earlier completions of the message.
@@ -66,7 +67,7 @@ const (
 	// Output: an observer read, at the end of the run, an output that anybody
 	// who reads what is committed can see. Topic, Partition and Offset are those of the output
 	// (Topic "" if it is not in Kafka; Note then says where), Message the record
-	// it was matched to ("" if none), Key, Hash, Size, Origin (what the output names as its source).
+	// it was matched to ("" if none), Key, Hash, Size, Time (the broker's append time, if it has one), Origin (what the output names as its source).
 	Output Kind = "output"
 	// DeadLettered: an observer read a record in the dead-letter topic.
 	// Topic, Partition, Offset are those of the dead letter; Message the
@@ -158,6 +159,9 @@ const (
 	Happened Outcome = "happened" // FaultEnded
 	Missed   Outcome = "missed"   // FaultEnded
 )
+
+// NoteAlone is the Note of an EffectStarted for which the sink stops everything else of the member.
+const NoteAlone = "alone"
 
 // Names of phases, in the order a run goes through them.
 const (

@@ -29,11 +29,23 @@ type Header struct {
 	// "" in histories that do not tell.
 	Protocol string `json:"protocol,omitempty"`
 
+	// Evidence is what shows that a record was processed: "" is effects at the sink.
+	Evidence string `json:"evidence,omitempty"`
+	// Checks names the checks that were asked for; none are all of them.
+	Checks []string `json:"checks,omitempty"`
+
 	Promises Promises `json:"promises"`
 	// Faults names the faults that the scenario means to inject, so that a
 	// checker knows a missing one from one that was never meant.
 	Faults []string `json:"faults,omitempty"`
 }
+
+// What shows that a record was processed, where the subject does not post its effects to the sink.
+const (
+	EvidenceEffects = ""        // an effect at the sink
+	EvidenceCommits = "commits" // a commit above it that was accepted: that it is over, not when or how
+	EvidenceOutputs = "outputs" // an output of it that can be seen
+)
 
 // What a subject can promise about delivery, order and poison.
 const (

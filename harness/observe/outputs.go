@@ -73,7 +73,12 @@ func ReadOutputs(ctx context.Context, opts []kgo.Opt, topic string, ledger *work
 		return false, err
 	}
 	m := matcher{ledger: ledger, topic: log.Header().Topic}
-	if err := r.readTo(bounded, end, func(rec *kgo.Record) { log.Append(m.output(rec)) }); err != nil {
+	appendOutput := func(rec *kgo.Record) {
+		e := m.output(rec)
+		e.Time = appended(log, rec)
+		log.Append(e)
+	}
+	if err := r.readTo(bounded, end, appendOutput); err != nil {
 		return false, fmt.Errorf("read outputs: %w", err)
 	}
 	return settled, nil

@@ -68,6 +68,9 @@ func (s *Sink) effect(ctx context.Context, inc *incarnation, e workload.Entry) f
 		ev := s.event(history.EffectStarted, inc, e)
 		a.number = inc.attempts.add(e.ID)
 		ev.Attempt = a.number
+		if a.alone {
+			ev.Note = history.NoteAlone
+		}
 		a.started = s.append(ev)
 	}
 	for i, armed := range chosen {

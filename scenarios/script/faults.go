@@ -105,7 +105,7 @@ func (h *head) build(d *strictyaml.Decoder, at string, own *yaml.Node) fault.Fau
 		}
 		return fault.Together{Faults: parts}
 	case h.Fault == "":
-		d.Wrong(at, "it does not say which fault: give fault, one of %s", strings.Join(slices.Sorted(maps.Keys(all)), ", "))
+		d.Wrong(at, "it does not say which fault: give fault, as in fault: crash-mid-batch (ksim list faults)")
 		return nil
 	case !known:
 		d.Wrong(at+"."+fieldFault, "%q is not known: %s", h.Fault, advise(h.Fault, slices.Sorted(maps.Keys(all))))

@@ -14,6 +14,7 @@ func Promises(batchSize int, partitions int32) history.Promises {
 	p.DeadLetterHeaders = "kip-1191"
 	p.Recovery = time.Minute
 	p.IncrementalRebalance = true
+	p.Independent = history.IndependentPartitions
 	p.LagMetric, p.LagWindow = "kafka_consumergroup_lag", 3*time.Second
 	// It commits after every batch, so that a crash repeats at most one batch
 	// of each partition that the member had.
@@ -27,7 +28,7 @@ func Promises(batchSize int, partitions int32) history.Promises {
 // that could be told beforehand.
 func InOrder(p history.Promises, order string) history.Promises {
 	if p.Order = order; order != history.OrderPartition {
-		p.MaxReprocessed = 0
+		p.MaxReprocessed, p.Independent = 0, history.IndependentKeys
 	}
 	return p
 }
@@ -57,6 +58,7 @@ func SQLPromises(batchSize int, partitions int32) history.Promises {
 func TransactionPromises(batchSize int, partitions int32) history.Promises {
 	p := Promises(batchSize, partitions)
 	p.Delivery, p.Drain = history.ExactlyOnce, false
+	p.Independent = "" // the next poll waits for all of a transaction
 	p.MaxReprocessed = max(p.MaxReprocessed, transactionBatches*batchSize)
 	return p
 }
