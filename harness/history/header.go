@@ -1,6 +1,9 @@
 package history
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Format is the version of the file format that this package writes. A reader
 // accepts this version and no other.
@@ -27,6 +30,9 @@ type Header struct {
 	MaxPollInterval time.Duration `json:"max_poll_interval"` // nanoseconds; the rebalance timeout
 
 	Promises Promises `json:"promises"`
+	// Waived says of promises that the subject makes, and that are not among Promises because no
+	// consumer could keep them in this scenario, why that is so. By name, as in ksim.yaml.
+	Waived map[string]string `json:"waived,omitempty"`
 	// Faults names the faults that the scenario means to inject, so that a
 	// checker knows a missing one from one that was never meant.
 	Faults []string `json:"faults,omitempty"`
@@ -45,6 +51,9 @@ const (
 	PoisonDeadLetter = "dead-letter"
 	PoisonSkip       = "skip"
 	PoisonStop       = "stop"
+
+	ReadCommitted   = "read_committed"
+	ReadUncommitted = "read_uncommitted"
 )
 
 // Promises select the checks: what is not promised is counted and reported,
@@ -72,6 +81,32 @@ type Promises struct {
 	DeadLetterHeaders string `json:"dead_letter_headers,omitempty"`
 	// Recovery bounds the time from the last fault to lag zero, in nanoseconds.
 	Recovery time.Duration `json:"recovery,omitempty"`
+	// Isolation of reads, as Kafka calls it: with read_committed nothing is done of a
+	// transaction that was aborted. read_uncommitted, or "", promises nothing; exactly-once
+	// implies read_committed.
+	Isolation string `json:"isolation,omitempty"`
+}
+
+// CommittedOnly tells whether the promise is to do nothing of aborted transactions.
+func (p Promises) CommittedOnly() bool {
+	return p.Isolation == ReadCommitted || p.Delivery == ExactlyOnce
+}
+
+// Waive takes one promise back, by its name in ksim.yaml: drain, recovery, max-reprocessed, graceful-stop.
+func (p *Promises) Waive(name string) error {
+	switch name {
+	case "drain":
+		p.Drain = false
+	case "recovery":
+		p.Recovery = 0
+	case "max-reprocessed":
+		p.MaxReprocessed = 0
+	case "graceful-stop":
+		p.GracefulStop = false
+	default:
+		return fmt.Errorf("the promise %q cannot be waived: drain, recovery, max-reprocessed and graceful-stop can", name)
+	}
+	return nil
 }
 
 // DefaultPromises are those of a command that states none: what a sound
