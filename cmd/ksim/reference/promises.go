@@ -13,6 +13,7 @@ func Promises(batchSize int, partitions int32) history.Promises {
 	p.MaxAttempts, p.MinBackoff = 5, MinBackoff
 	p.DeadLetterHeaders = "kip-1191"
 	p.Recovery = time.Minute
+	p.Isolation = history.ReadCommitted
 	// It commits after every batch, so that a crash repeats at most one batch
 	// of each partition that the member had.
 	p.MaxReprocessed = batchSize * int(partitions)
