@@ -30,7 +30,7 @@ type configFile struct {
 
 type kafkaFile struct {
 	Backend string   `yaml:"backend"` // as --kafka
-	Brokers []string `yaml:"brokers"` // make the backend external where nothing else says what it is
+	Brokers []string `yaml:"brokers"` // as --brokers; make the backend external where nothing else says what it is
 	Prefix  string   `yaml:"prefix"`  // of every topic that ksim makes there
 	TLS     *tlsFile `yaml:"tls"`
 	SASL    struct {
@@ -72,6 +72,7 @@ type promisesFile struct {
 	MaxReprocessed    int           `yaml:"max-reprocessed"`
 	DeadLetterHeaders string        `yaml:"dead-letter-headers"`
 	Recovery          time.Duration `yaml:"recovery"`
+	Isolation         string        `yaml:"isolation"` // read_committed or read_uncommitted
 }
 
 // readConfig reads the file at path; "" is an empty one.
@@ -117,6 +118,7 @@ func (c configFile) apply(flag string, cfg *harness.Config) {
 func (p promisesFile) apply(to *history.Promises) {
 	for dst, v := range map[*string]string{
 		&to.Delivery: p.Delivery, &to.Order: p.Order, &to.Poison: p.Poison, &to.DeadLetterHeaders: p.DeadLetterHeaders,
+		&to.Isolation: p.Isolation,
 	} {
 		if v != "" {
 			*dst = v

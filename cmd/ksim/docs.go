@@ -50,7 +50,7 @@ func writeCLIPages(root *cobra.Command, dir string) error {
 
 func scenariosPage() string {
 	var b strings.Builder
-	b.WriteString("# Scenarios\n\n`ksim run` runs all of them; `ksim run --scenario NAME` or `--scenario tag:TAG` some.\n\n")
+	b.WriteString("# Scenarios\n\n`ksim run` runs those with the tag ci; `ksim run --scenario NAME` or `--scenario tag:TAG` others. Some with the tag full need three brokers: `--kafka containers --brokers 3`.\n\n")
 	b.WriteString("| scenario | what happens | faults | tags |\n|---|---|---|---|\n")
 	for _, s := range scenarios.All() {
 		var faults []string
