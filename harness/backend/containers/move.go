@@ -22,7 +22,7 @@ const offsetsTopic = "__consumer_offsets"
 const moveTimeout = 30 * time.Second
 
 // MoveLeader implements backend.Mover: the replica on node becomes the preferred
-// one, and is elected. Brokers have no request that names a leader.
+// one, and is elected. Brokers have no request that names a leader. It returns when all brokers know.
 func (c *Cluster) MoveLeader(ctx context.Context, topic string, partition, node int32) error {
 	ctx, cancel := context.WithTimeout(ctx, moveTimeout)
 	defer cancel()
@@ -81,9 +81,14 @@ func (c *Cluster) elect(ctx context.Context, topic string, partition, node int32
 			return r.Err
 		}
 	}
-	p, err := backend.DescribePartition(ctx, c.admin, topic, partition)
-	if err == nil && p.Leader != node {
-		err = fmt.Errorf("broker %d leads", p.Leader)
+	for _, n := range c.nodes { // a client may ask any of them
+		p, err := backend.DescribePartition(ctx, c.admin.Broker(int(n.id)), topic, partition)
+		if err == nil && p.Leader != node {
+			err = fmt.Errorf("broker %d leads", p.Leader)
+		}
+		if err != nil {
+			return fmt.Errorf("broker %d says: %w", n.id, err)
+		}
 	}
-	return err
+	return nil
 }
