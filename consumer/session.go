@@ -261,6 +261,9 @@ func (s *session) fetchError(topic string, partition int32, err error) {
 		s.abort(fmt.Errorf("consumer: another member has taken the instance id %q: %w", s.e.cfg.InstanceID, err))
 	case denied(err), errors.As(err, &tooLarge):
 		s.stop(fmt.Errorf("consumer: cannot consume %s: %w", topic, err))
+	case errors.Is(err, kerr.UnknownTopicID):
+		// The topic was deleted and made anew. kgo stays with the old one for ever; a new client finds the new one.
+		s.rejoin(fmt.Errorf("consumer: topic %s is another one now: %w", topic, err))
 	case errors.As(err, &group):
 		s.e.log.Warn("the group session failed, will join again", "err", err)
 	default:

@@ -23,6 +23,7 @@ type Config struct {
 
 	Members    int
 	Partitions int32
+	Filled     int32 // partitions that get messages, the first ones; 0 is all
 	BatchSize  int
 	BatchWait  time.Duration // how long the subject waits for a batch to fill; 0 is not at all
 	Messages   int
@@ -177,6 +178,12 @@ func (c Config) with(s Scenario) Config {
 	}
 	if s.Partitions > 0 {
 		c.Partitions = s.Partitions
+	}
+	if s.Filled > 0 {
+		c.Filled = min(s.Filled, c.Partitions)
+	}
+	for _, u := range s.Unkeepable {
+		_ = c.Promises.Waive(u.Promise) // a name that is wrong fails the test of the catalogue
 	}
 	if s.SessionTimeout > 0 {
 		c.SessionTimeout = s.SessionTimeout

@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/ksim-dev/ksim/harness/workload"
@@ -22,6 +23,11 @@ type feeder struct {
 	sent     int
 	next     func() (workload.Message, bool) // one that is not in the plan
 	close    func()
+
+	// sending is held while messages are handed over: who holds it stops the workload.
+	sending sync.Mutex
+	// partitions of the topic, if it has got more since the messages were made; else 0. With sending.
+	partitions int32
 }
 
 // maxExtra bounds the messages beyond the plan.
@@ -32,7 +38,7 @@ const maxExtra = 20_000
 func (c Config) workload(prefix string, n int) workload.Spec {
 	spec := workload.Spec{
 		Messages: n, Partitions: c.Partitions, Keys: c.Keys, Distribution: "uniform",
-		Size: c.Size, Template: c.Template, Rate: c.Rate, Seed: c.Seed, Compression: "none", Prefix: prefix,
+		Filled: c.Filled, Size: c.Size, Template: c.Template, Rate: c.Rate, Seed: c.Seed, Compression: "none", Prefix: prefix,
 	}
 	if c.Zipf > 0 {
 		spec.Distribution, spec.ZipfS = "zipf", c.Zipf
@@ -129,8 +135,24 @@ func (f *feeder) send(ctx context.Context, part []workload.Message, rate float64
 	if len(part) == 0 {
 		return nil
 	}
+	f.sending.Lock()
+	defer f.sending.Unlock()
+	if f.partitions > 0 {
+		part = slices.Clone(part)
+		for i := range part {
+			part[i].Partition = workload.PartitionOf(part[i].Key, f.partitions)
+		}
+	}
 	_, err := f.producer.Run(ctx, slices.Values(part), rate)
 	return err
+}
+
+// widen has messages go to that many partitions from now on, as a producer does that has
+// learned of new ones.
+func (f *feeder) widen(partitions int32) {
+	f.sending.Lock()
+	defer f.sending.Unlock()
+	f.partitions = partitions
 }
 
 func closed(c <-chan struct{}) bool {

@@ -46,7 +46,7 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	reexec.Main(sound.Mode(), stubborn.Mode(), babbler.Mode(), brittle.Mode(), transacting.Mode(), outside.Mode(), hasty.Mode(), wordless.Mode(), forgetful.Mode(), subject.GuardMode())
+	reexec.Main(sound.Mode(), stubborn.Mode(), babbler.Mode(), brittle.Mode(), transacting.Mode(), outside.Mode(), hasty.Mode(), wordless.Mode(), forgetful.Mode(), latest.Mode(), subject.GuardMode())
 	goleak.VerifyTestMain(m)
 }
 

@@ -36,6 +36,7 @@ type members struct {
 	// starting holds the names whose next life is being started.
 	starting map[string]bool
 	closing  bool  // the scenario is over: nothing starts any more
+	wider    int32 // partitions of the topic, once it has got more; else 0
 	fail     error // a subject that does not start, or exits for ever
 	// abandon ends the scenario early, with a reason.
 	abandon context.CancelCauseFunc
@@ -405,7 +406,7 @@ func (g *members) AwaitStable(ctx context.Context) error {
 		failed = g.fail
 		g.mu.Unlock()
 		live := g.Live()
-		return failed != nil || len(live) > 0 && g.tap.Stable(g.env.Topic, g.cfg.Partitions, live)
+		return failed != nil || len(live) > 0 && g.tap.Stable(g.env.Topic, g.partitions(), live)
 	})
 	if failed != nil {
 		return failed

@@ -26,6 +26,20 @@ func (g *members) incarnation(name string) int {
 	return 0
 }
 
+// partitions is how many the topic has now.
+func (g *members) partitions() int32 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return max(g.wider, g.cfg.Partitions)
+}
+
+// widen notes that the topic has got more partitions: the group is stable when it owns them all.
+func (g *members) widen(partitions int32) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.wider = partitions
+}
+
 // Spare implements fault.Members.
 func (g *members) Spare() string {
 	g.mu.Lock()

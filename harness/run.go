@@ -16,7 +16,8 @@ import (
 	"github.com/ksim-dev/ksim/harness/history"
 )
 
-// RunScenarios runs the scenarios, cfg.Parallel of them side by side, and
+// RunScenarios runs the scenarios, cfg.Parallel of them side by side, then the
+// exclusive ones one by one, and
 // returns their results in the order given. Cancelling ctx ends the run early;
 // what was seen until then is judged and kept.
 func RunScenarios(ctx context.Context, cfg Config, scenarios []Scenario) ([]Result, error) {
@@ -29,24 +30,29 @@ func RunScenarios(ctx context.Context, cfg Config, scenarios []Scenario) ([]Resu
 		}
 	}
 	results := make([]Result, len(scenarios))
-	slots := make(chan struct{}, cfg.Parallel)
 	var told sync.Mutex
-	var wg sync.WaitGroup
-	for i, sc := range scenarios {
-		slots <- struct{}{}
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			defer func() { <-slots }()
-			results[i] = RunScenario(ctx, cfg, sc)
-			if cfg.Progress != nil {
-				told.Lock()
-				defer told.Unlock()
-				cfg.Progress(results[i])
+	play := func(exclusive bool, parallel int) {
+		slots := make(chan struct{}, parallel)
+		var wg sync.WaitGroup
+		for i, sc := range scenarios {
+			if sc.Exclusive != exclusive {
+				continue
 			}
-		}()
+			slots <- struct{}{}
+			wg.Go(func() {
+				defer func() { <-slots }()
+				results[i] = RunScenario(ctx, cfg, sc)
+				if cfg.Progress != nil {
+					told.Lock()
+					defer told.Unlock()
+					cfg.Progress(results[i])
+				}
+			})
+		}
+		wg.Wait()
 	}
-	wg.Wait()
+	play(false, cfg.Parallel)
+	play(true, 1)
 	return results, nil
 }
 
@@ -71,7 +77,7 @@ func RunScenario(ctx context.Context, cfg Config, sc Scenario) (res Result) {
 		res.Verdict, res.Reason = check.Unknown, reason
 		return res
 	}
-	s, err := newStage(ctx, cfg.with(sc), sc, kafka, filepath.Join(cfg.Dir, res.Dir))
+	s, err := newStage(ctx, cfg, sc, kafka, filepath.Join(cfg.Dir, res.Dir))
 	if err != nil {
 		res.Err = err
 		return res

@@ -28,9 +28,16 @@ type Scenario struct {
 
 	Members    int   // at the start
 	Partitions int32 // of the topic
+	// Filled is how many partitions get messages, the first ones; 0 is all.
+	Filled int32
+	// TopicConfig is laid over the broker's settings of the topic: cleanup.policy, max.message.bytes…
+	TopicConfig map[string]string
 
 	SessionTimeout  time.Duration
 	MaxPollInterval time.Duration
+	// MetadataMaxAge is told to the members (KSIM_METADATA_MAX_AGE_MS): how long clients may go without
+	// asking for metadata. 0 leaves them their default, 5 minutes in most.
+	MetadataMaxAge time.Duration
 
 	Rate     float64 // messages/s
 	Size     int     // bytes of a value
@@ -48,6 +55,12 @@ type Scenario struct {
 	// Phases take the place of Faults in scenarios that go through several: they follow each other between
 	// the start of the members and the drain.
 	Phases []Phase
+	// Exclusive scenarios take brokers down, or away from everybody: no other runs on
+	// the same Kafka meanwhile.
+	Exclusive bool
+	// Unkeepable names promises that no consumer could keep here, because of what the faults do.
+	// They are not judged, and the history says so.
+	Unkeepable []Unkeepable
 	// Needs names what the backend must be able to do; where it cannot, the
 	// scenario is unknown with that reason.
 	Needs []Need
@@ -62,6 +75,24 @@ type Phase struct {
 	Messages int    // of Scenario.Messages
 	Rate     float64
 	Faults   []fault.Fault
+}
+
+// Unkeepable is a promise that a fault makes impossible to keep.
+type Unkeepable struct {
+	Promise string // as in ksim.yaml: drain, recovery, max-reprocessed, graceful-stop
+	Why     string // what the fault does, and why no consumer can help it
+}
+
+// waived are the promises that are not judged, and why. One that was not made needs no excuse.
+func (s Scenario) waived(made history.Promises) map[string]string {
+	waived := map[string]string{}
+	for _, u := range s.Unkeepable {
+		left := made
+		if left.Waive(u.Promise) == nil && left != made {
+			waived[u.Promise] = u.Why
+		}
+	}
+	return waived
 }
 
 // Need is something a scenario asks of a backend.

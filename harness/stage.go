@@ -27,18 +27,21 @@ type stage struct {
 	scenario Scenario
 	kafka    backend.Kafka
 	client   *kgo.Client // the harness' own: produces, administers
-	log      *history.Log
-	ledger   *workload.Ledger
-	sink     *sink.Sink
-	tap      *tap.Tap
-	members  *members
-	feed     *feeder
-	faults   *fault.Env
-	dead     *observe.DeadLetters
-	lag      *observe.Lag
-	metrics  *observe.Metrics   // nil where none are promised
-	cancel   context.CancelFunc // of all members
-	names    names
+	// transactional sends messages in transactions; nil where there are none.
+	transactional *kgo.Client
+	log           *history.Log
+	ledger        *workload.Ledger
+	sink          *sink.Sink
+	tap           *tap.Tap
+	members       *members
+	feed          *feeder
+	faults        *fault.Env
+	dead          *observe.DeadLetters
+	lag           *observe.Lag
+	metrics       *observe.Metrics   // nil where none are promised
+	cancel        context.CancelFunc // of all members
+	names         names
+	waived        map[string]string // see history.Header
 }
 
 // names are those of one scenario in Kafka. There is no output topic, "", where
@@ -62,8 +65,9 @@ func transactionalID(group, member string) string { return group + "." + member 
 // the largest record that fits into the topic itself.
 const maxDeadLetterBytes = "2097152"
 
-func newStage(ctx context.Context, cfg Config, sc Scenario, kafka backend.Kafka, dir string) (_ *stage, err error) {
-	s := &stage{cfg: cfg, scenario: sc, kafka: kafka, names: newNames(cfg, sc), ledger: workload.NewLedger()}
+func newStage(ctx context.Context, run Config, sc Scenario, kafka backend.Kafka, dir string) (_ *stage, err error) {
+	cfg := run.with(sc)
+	s := &stage{cfg: cfg, scenario: sc, kafka: kafka, names: newNames(cfg, sc), ledger: workload.NewLedger(), waived: sc.waived(run.Promises)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
@@ -87,8 +91,7 @@ func newStage(ctx context.Context, cfg Config, sc Scenario, kafka backend.Kafka,
 	if err := s.observe(); err != nil {
 		return nil, err
 	}
-	s.feed, err = newFeeder(&workload.Producer{Client: s.client, Log: s.log, Ledger: s.ledger, Topic: s.names.topic}, cfg, sc)
-	if err != nil {
+	if err := s.prepareFeed(); err != nil {
 		return nil, err
 	}
 	s.enlist(dir)
@@ -101,13 +104,28 @@ func newStage(ctx context.Context, cfg Config, sc Scenario, kafka backend.Kafka,
 	return s, nil
 }
 
+// prepareFeed makes the workload.
+func (s *stage) prepareFeed() (err error) {
+	producer := &workload.Producer{Client: s.client, Log: s.log, Ledger: s.ledger, Topic: s.names.topic}
+	if s.scenario.Mix.Transactional() {
+		opts := append(s.kafka.ClientOpts(), workload.ClientOpts("none")...)
+		s.transactional, err = kgo.NewClient(append(opts, workload.TransactionOpts(s.names.group+".workload")...)...)
+		if err != nil {
+			return fmt.Errorf("connect to Kafka for transactions: %w", err)
+		}
+		producer.Transactional = s.transactional
+	}
+	s.feed, err = newFeeder(producer, s.cfg, s.scenario)
+	return err
+}
+
 func (s *stage) header() history.Header {
 	return history.Header{
 		Run: s.cfg.RunID, Scenario: s.scenario.Name, Kafka: s.kafka.Name() + " (" + s.kafka.Version() + ")", Seed: s.cfg.Seed,
 		Topic: s.names.topic, Group: s.names.group, DeadLetterTopic: s.names.deadLetter, OutputTopic: s.names.output,
 		Partitions: s.cfg.Partitions, Members: s.cfg.Members, BatchSize: s.cfg.BatchSize,
 		SessionTimeout: s.session(), MaxPollInterval: s.cfg.MaxPollInterval, Protocol: s.cfg.Protocol,
-		Evidence: s.cfg.Evidence, Checks: s.cfg.Checks, Promises: s.cfg.Promises, Faults: s.scenario.faultNames(),
+		Evidence: s.cfg.Evidence, Checks: s.cfg.Checks, Promises: s.cfg.Promises, Waived: s.waived, Faults: s.scenario.faultNames(),
 	}
 }
 
@@ -120,7 +138,7 @@ func (s *stage) session() time.Duration {
 }
 
 func (s *stage) createTopics(ctx context.Context) error {
-	if err := s.kafka.CreateTopic(ctx, s.names.topic, s.cfg.Partitions, nil); err != nil {
+	if err := s.createTopic(ctx); err != nil {
 		return err
 	}
 	stamp, size := "LogAppendTime", maxDeadLetterBytes
@@ -139,6 +157,15 @@ func (s *stage) createTopics(ctx context.Context) error {
 	})
 }
 
+// createTopic makes the topic under test, with what the scenario wants of it.
+func (s *stage) createTopic(ctx context.Context) error {
+	config := map[string]*string{}
+	for name, value := range s.scenario.TopicConfig {
+		config[name] = &value
+	}
+	return s.kafka.CreateTopic(ctx, s.names.topic, s.cfg.Partitions, config)
+}
+
 func (s *stage) enlist(dir string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
@@ -147,7 +174,7 @@ func (s *stage) enlist(dir string) {
 		ctx: ctx, all: map[string]*member{}, starting: map[string]bool{},
 		env: subject.Env{
 			Topic: s.names.topic, GroupID: s.names.group, RunID: s.cfg.RunID + "-" + s.scenario.Name, GroupProtocol: s.cfg.Protocol,
-			SessionTimeout: s.cfg.SessionTimeout, MaxPollInterval: s.cfg.MaxPollInterval,
+			SessionTimeout: s.cfg.SessionTimeout, MaxPollInterval: s.cfg.MaxPollInterval, MetadataMaxAge: s.scenario.MetadataMaxAge,
 			BatchSize: s.cfg.BatchSize, BatchWait: s.cfg.BatchWait, MaxAttempts: s.cfg.MaxAttempts, Order: s.cfg.Promises.Order, Assignor: s.cfg.Assignor, DLQTopic: s.names.deadLetter,
 			OutputTopic: s.names.output,
 		},
@@ -157,9 +184,7 @@ func (s *stage) enlist(dir string) {
 		Blind:          s.cfg.Evidence != history.EvidenceEffects,
 		SessionTimeout: s.session(), AutoCommit: s.cfg.AutoCommit, Bound: s.cfg.FaultBound,
 	}
-	if brokers, ok := s.kafka.(backend.Restarter); ok && s.kafka.Capabilities().RestartBroker {
-		s.faults.Brokers = &brokerAdmin{Restarter: brokers, client: s.client, names: s.names}
-	}
+	s.faults.Brokers, s.faults.Topics = newBrokerAdmin(s.kafka, s.client, s.names), topicAdmin{s}
 }
 
 // close ends what runs, in the order in which it hangs together, and returns
@@ -192,6 +217,9 @@ func (s *stage) close() error {
 		// A topic that could not be made, or a broker that is gone, is no
 		// reason to call the run a failure.
 		_ = s.kafka.DeleteTopic(bounded, topic)
+	}
+	if s.transactional != nil {
+		s.transactional.Close()
 	}
 	if s.client != nil {
 		_, _ = kadm.NewClient(s.client).DeleteGroups(bounded, s.names.group) // it has no members any more, and its offsets expire anyway

@@ -61,7 +61,7 @@ func (s *stage) lookBack(ctx context.Context) error {
 	if _, err := s.lag.Once(bounded); err != nil {
 		return fmt.Errorf("read the final commits: %w", err)
 	}
-	if _, err := observe.Scan(bounded, s.kafka.ClientOpts(), s.names.topic, s.ledger, s.log); err != nil {
+	if _, err := observe.Scan(bounded, s.kafka.ClientOpts(), s.names.topic, s.ledger, s.log, 0); err != nil {
 		return fmt.Errorf("read the topic back: %w", err)
 	}
 	return s.readOutputs(ctx)

@@ -1,34 +1,39 @@
 package scenarios
 
 import (
+	"time"
+
 	"github.com/ksim-dev/ksim/harness"
-	"github.com/ksim-dev/ksim/harness/backend"
 	"github.com/ksim-dev/ksim/harness/fault"
 )
 
-// Failover returns the scenarios that take brokers down. They are no part of All:
-// they need a cluster of three brokers to themselves, one scenario at a time,
-// since whatever else runs there is disturbed too.
+// Failover returns the scenarios that take the brokers of three down that a group depends on. Those of
+// transactions are no part of All: there is something to see only where outputs go to Kafka in transactions.
 func Failover() []harness.Scenario {
-	down := func(name, doc string, f fault.Fault) harness.Scenario {
-		return harness.Scenario{Name: name, Doc: doc, Tags: []string{"failover"}, Faults: []fault.Fault{f}, Needs: failoverNeeds()}
+	var all []harness.Scenario
+	for _, s := range brokers() {
+		switch s.Name {
+		case "group-coordinator-stopped", "group-coordinator-killed", "leader-killed":
+			all = append(all, s)
+		}
 	}
-	return []harness.Scenario{
-		down("group-coordinator-stopped",
-			"The broker that coordinates the group is stopped and started again while messages flow: the members find the next one, and nothing is lost, or repeated beyond what was not committed.",
-			fault.CoordinatorDown{Of: fault.Group}),
-		down("group-coordinator-killed",
-			"The broker that coordinates the group is killed and started again while messages flow: the members find the next one, and nothing is lost, or repeated beyond what was not committed.",
-			fault.CoordinatorDown{Of: fault.Group, Kill: true}),
-		down("transaction-coordinator-killed",
-			"The broker that coordinates the transactions of a member is killed and started again while messages flow: each transaction is committed once or not at all.",
-			fault.CoordinatorDown{Of: fault.Transaction, Target: "m1", Kill: true}),
-	}
+	return append(all, transactions()...)
 }
 
-func failoverNeeds() []harness.Need {
-	return []harness.Need{
-		{What: "take brokers down", OK: func(c backend.Capabilities) bool { return c.RestartBroker }},
-		{What: "keep three copies of everything", OK: func(c backend.Capabilities) bool { return c.Replicas >= 3 }},
+// transactions are scenarios for members whose outputs go to Kafka in transactions.
+func transactions() []harness.Scenario {
+	down := func(name, doc string, f fault.Fault) harness.Scenario {
+		return harness.Scenario{
+			Name: name, Doc: doc, Tags: []string{"full", "broker", "exactly-once"}, Faults: []fault.Fault{f},
+			Exclusive: true, Unkeepable: withoutCoordinator, Needs: []harness.Need{needsDown, needsCopies},
+		}
+	}
+	return []harness.Scenario{
+		down("transaction-coordinator-killed",
+			"The broker that coordinates the transactions of a member is killed and started again while messages flow: each transaction is committed once or not at all.",
+			fault.CoordinatorDown{Of: fault.Transaction, Target: "m1", How: fault.Kill}),
+		down("transaction-too-few-copies-for-outputs",
+			"Fewer copies of the output topic are in sync than it asks for, so that outputs are refused (NOT_ENOUGH_REPLICAS): records wait for their outputs, and are not skipped.",
+			fault.NotEnoughReplicas{Of: fault.Outputs, For: 3 * time.Second}),
 	}
 }

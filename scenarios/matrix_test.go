@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -156,6 +157,9 @@ func TestMatrix(t *testing.T) {
 	var wg sync.WaitGroup
 	// Scenario by scenario, so that what takes long in each cell is spread over the time.
 	for _, sc := range scenarios.All() {
+		if sc.Exclusive || sc.Tagged("broker") { // TestFailover has those that a group depends on
+			continue
+		}
 		for _, c := range cells() {
 			slots <- struct{}{}
 			wg.Go(func() {
@@ -168,19 +172,11 @@ func TestMatrix(t *testing.T) {
 	m.print()
 }
 
-// TestFailover takes the coordinators down, under each promise.
+// TestFailover takes brokers down that the group depends on, under each promise.
 func TestFailover(t *testing.T) {
 	kafka := harness.Shared(threeBrokers(t))
 	m := newTable(t)
 	for i, p := range promises() {
-		adjust := p.adjust
-		p.adjust = func(t *testing.T, cfg *harness.Config) {
-			adjust(t, cfg)
-			// While the coordinator is away nothing that is drained can be committed, and
-			// franz-go may give its group up by itself, which nobody on the wire sees. So
-			// repeats of what was not committed are the rebalance's; none may be lost.
-			cfg.Promises.Drain = false
-		}
 		for _, sc := range scenarios.Failover() {
 			transactions := strings.Contains(p.name, "transactions")
 			if strings.HasPrefix(sc.Name, "transaction") && !transactions {
@@ -197,6 +193,19 @@ func TestFailover(t *testing.T) {
 			for _, q := range protocols {
 				m.run(cell{p, q}, kafka, sc)
 			}
+		}
+	}
+	m.print()
+}
+
+// TestBrokers has every fault of brokers happen that three of them in containers can have, once: faults-happened must be
+// held too.
+func TestBrokers(t *testing.T) {
+	kafka := threeBrokers(t)
+	m := newTable(t)
+	for _, sc := range scenarios.All() {
+		if sc.Tagged("broker") && !slices.ContainsFunc(sc.Needs, func(n harness.Need) bool { return !n.OK(kafka.Capabilities()) }) {
+			m.run(cells()[0], harness.Shared(kafka), sc)
 		}
 	}
 	m.print()

@@ -58,7 +58,7 @@ func writeCLIPages(root *cobra.Command, dir string) error {
 
 func scenariosPage() string {
 	var b strings.Builder
-	b.WriteString("# Scenarios\n\n`ksim run` runs all of them; `ksim run --scenario NAME` or `--scenario tag:TAG` some.\n" +
+	b.WriteString("# Scenarios\n\n`ksim run` runs those with the tag smoke; `ksim run --scenario NAME` or `--scenario tag:TAG` others. Some with the tag full need three brokers: `--kafka containers --brokers 3`.\n" +
 		"`--groups` runs each in groups of several kinds, `--scenario NAME@KIND` one in one:\n\n")
 	for _, g := range scenarios.Groups() {
 		fmt.Fprintf(&b, "- `%s`: %s\n", g.Name, g.Doc)

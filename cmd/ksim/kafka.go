@@ -42,16 +42,35 @@ func (o *kafkaOptions) choose(given bool) error {
 	if !slices.Contains([]string{"auto", "embedded", "containers", "external"}, o.backend) {
 		return fmt.Errorf("there is no backend %q; choose auto, embedded, containers or external", o.backend)
 	}
-	if o.backend == "external" {
+	switch o.backend {
+	case "external":
 		return nil
+	case "containers":
+		_, err := o.count()
+		return err
 	}
 	if len(o.brokers) > 0 {
-		return fmt.Errorf("--brokers goes with --kafka external, not with --kafka %s", o.backend)
+		return fmt.Errorf("--brokers goes with --kafka external or containers, not with --kafka %s", o.backend)
 	}
 	if len(o.file.Brokers) > 0 {
-		return fmt.Errorf("kafka.brokers in the config goes with --kafka external, not with --kafka %s", o.backend)
+		return fmt.Errorf("kafka.brokers in the config goes with --kafka external or containers, not with --kafka %s", o.backend)
 	}
 	return nil
+}
+
+// count is how many brokers to start in containers.
+func (o *kafkaOptions) count() (int, error) {
+	asked := o.brokers
+	if len(asked) == 0 {
+		asked = o.file.Brokers
+	}
+	switch {
+	case len(asked) == 0, len(asked) == 1 && asked[0] == "1":
+		return 1, nil
+	case len(asked) == 1 && asked[0] == "3":
+		return 3, nil
+	}
+	return 0, fmt.Errorf("with --kafka containers, --brokers says how many: choose 1 or 3, not %s; addresses go with --kafka external", strings.Join(asked, ","))
 }
 
 // open checks that Kafka can be had and, but for the embedded one, starts it.
@@ -72,8 +91,12 @@ func (o *kafkaOptions) open(ctx context.Context, runID string, stderr io.Writer)
 	case "embedded":
 		return &kafkaSource{Provider: harness.Fresh(startEmbedded), label: "embedded (" + backend.EmbeddedVersion() + ")"}, nil
 	case "containers":
-		_, _ = fmt.Fprintln(stderr, "starting Kafka in a container")
-		k, err := containers.Start(ctx, containers.Config{Image: o.image, RunID: runID})
+		n, err := o.count()
+		if err != nil {
+			return nil, err
+		}
+		_, _ = fmt.Fprintln(stderr, map[int]string{1: "starting Kafka in a container", 3: "starting Kafka in three containers"}[n])
+		k, err := containers.Start(ctx, containers.Config{Image: o.image, RunID: runID, Brokers: n})
 		if err != nil {
 			return nil, err
 		}

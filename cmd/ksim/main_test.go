@@ -28,6 +28,7 @@ func TestUsageErrorsNameWhatIsValid(t *testing.T) {
 	full := t.TempDir()
 	config := filepath.Join(empty, "ksim.yaml")
 	theirs, other := filepath.Join(empty, "theirs.yaml"), filepath.Join(empty, "other.jsonl")
+	isolated := filepath.Join(empty, "isolated.yaml")
 	unfinished := t.TempDir()
 	if err := os.Mkdir(filepath.Join(unfinished, "scenarios"), 0o755); err != nil {
 		t.Fatal(err)
@@ -35,6 +36,7 @@ func TestUsageErrorsNameWhatIsValid(t *testing.T) {
 	for name, text := range map[string]string{
 		config: "promises: {order: sideways}\nbatchh: {size: 3}\n", filepath.Join(full, "f"): "x",
 		theirs: "kafka: {brokers: ['127.0.0.1:9']}\n", other: "{\"level\": \"info\"}\n",
+		isolated: "promises: {isolation: serializable}\n",
 	} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -53,6 +55,10 @@ func TestUsageErrorsNameWhatIsValid(t *testing.T) {
 		{"unknown list", []string{"list", "verbs"}, []string{"scenarios, checks, faults"}},
 		{"external without brokers", []string{"run", "--kafka", "external"}, []string{"--brokers"}},
 		{"brokers without external", []string{"run", "--brokers", "127.0.0.1:9"}, []string{"--kafka external"}},
+		{"two brokers in containers", []string{"run", "--kafka", "containers", "--brokers", "2"}, []string{"choose 1 or 3, not 2"}},
+		{"addresses of containers", []string{"run", "--kafka", "containers", "--brokers", "127.0.0.1:9,127.0.0.1:10"}, []string{"how many", "--kafka external"}},
+		{"configured addresses of containers", []string{"run", "--config", theirs, "--kafka", "containers"}, []string{"choose 1 or 3"}},
+		{"unknown isolation", []string{"run", "--config", isolated}, []string{"serializable", "read_committed"}},
 		{"unknown config field", []string{"run", "--config", config}, []string{":2: batchh", "batch is meant?"}},
 		{"no config", []string{"run", "--config", "nowhere.yaml"}, []string{"nowhere.yaml"}},
 		{"full directory", []string{"run", "--out", full}, []string{full, "another --out"}},

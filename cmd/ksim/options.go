@@ -47,7 +47,7 @@ func (o *options) register(cmd *cobra.Command, batchSize bool) {
 	f.StringVar(&o.out, "out", "", "directory for what the run leaves behind (default ksim-out/<run id>)")
 	f.StringVar(&o.kafka.backend, "kafka", "embedded", "where Kafka is: auto (containers where Docker answers, else embedded), embedded, containers or external")
 	f.StringVar(&o.kafka.image, "kafka-image", "", "image for --kafka containers (default: the one made by 'make kafka-image' if it is there, else the official one)")
-	f.StringSliceVar(&o.kafka.brokers, "brokers", nil, "bootstrap servers for --kafka external; TLS and SASL come from --config, secrets from KSIM_SASL_USERNAME and KSIM_SASL_PASSWORD")
+	f.StringSliceVar(&o.kafka.brokers, "brokers", nil, "with --kafka containers how many brokers, 1 (default) or 3; with --kafka external its bootstrap servers: TLS and SASL come from --config, secrets from KSIM_SASL_USERNAME and KSIM_SASL_PASSWORD")
 	f.IntVar(&o.cfg.Members, "members", d.Members, "members of the group at the start")
 	f.Int32Var(&o.cfg.Partitions, "partitions", d.Partitions, "partitions of the topic")
 	if batchSize {
@@ -217,6 +217,7 @@ func (o *options) promise(cmd *cobra.Command, file configFile, cfg *harness.Conf
 		oneOf("order", p.Order, history.OrderPartition, history.OrderKey, history.OrderNone),
 		oneOf("delivery", p.Delivery, history.AtLeastOnce, history.ExactlyOnce, history.AtMostOnce),
 		oneOf("independence", p.Independent, "", history.IndependentPartitions, history.IndependentKeys),
+		oneOf("isolation", p.Isolation, "", history.ReadCommitted, history.ReadUncommitted),
 		oneOf("poison", p.Poison, history.PoisonDeadLetter, history.PoisonSkip, history.PoisonStop),
 	)
 }

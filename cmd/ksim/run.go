@@ -19,6 +19,10 @@ import (
 	"github.com/ksim-dev/ksim/scenarios/script"
 )
 
+// everyday selects the scenarios of a run that asks for none in particular: those that show most in the least time,
+// and need nothing special of Kafka.
+const everyday = "tag:smoke"
+
 func runVerb() *cobra.Command {
 	var o options
 	var names []string
@@ -37,7 +41,7 @@ func runVerb() *cobra.Command {
 				return err
 			}
 			if cmd.Flags().Changed("scenario") && (len(names) == 0 || slices.Contains(names, "")) {
-				return errors.New("--scenario has an empty name: 'ksim list scenarios' lists the names; without the flag all of them run")
+				return errors.New("--scenario has an empty name: 'ksim list scenarios' lists the names; without the flag those of tag:ci run")
 			}
 			if cmd.Flags().Changed("parallel") && parallel < 1 {
 				return fmt.Errorf("--parallel is %d: choose 1 or more", parallel)
@@ -69,7 +73,7 @@ func runVerb() *cobra.Command {
 	}
 	o.register(cmd, true)
 	o.registerEvidence(cmd)
-	cmd.Flags().StringSliceVar(&names, "scenario", nil, "run these scenarios only: names, or tags as tag:smoke, also with a kind of group as zombie@eager ('ksim list scenarios')")
+	cmd.Flags().StringSliceVar(&names, "scenario", nil, "run these scenarios: names, or tags as tag:ci, also with a kind of group as zombie@eager ('ksim list scenarios'; default "+everyday+")")
 	cmd.Flags().StringArrayVarP(&files, "file", "f", nil, "run the scenarios in this YAML `file` (docs/scenario-files.md); may be given several times")
 	cmd.Flags().StringSliceVar(&groups, "groups", nil, "run each scenario in groups of these `kinds`: cooperative, eager, consumer (KIP-848), static, consumer-static, or all")
 	cmd.Flags().BoolVar(&noLoad, "no-load", false, "leave out the load measurement at the end")
@@ -81,6 +85,9 @@ func runVerb() *cobra.Command {
 // names select, if there are names.
 func choose(files, names []string) ([]harness.Scenario, error) {
 	if len(files) == 0 {
+		if len(names) == 0 {
+			names = []string{everyday}
+		}
 		return scenarios.Select(names)
 	}
 	var own []harness.Scenario

@@ -10,7 +10,9 @@ import (
 	"net"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Kafka is a cluster that runs can be made on. All methods may be called by
@@ -65,6 +67,8 @@ type Capabilities struct {
 
 	PauseBroker   bool // implements Pauser
 	RestartBroker bool // implements Restarter
+	Move          bool // implements Mover, and there is more than one broker to move to
+	RefuseErrors  bool // implements Refuser
 
 	// Prefix is what names of topics must start with; "" for any name.
 	Prefix string
@@ -87,6 +91,37 @@ type Restarter interface {
 type Pauser interface {
 	PauseBroker(ctx context.Context, node int32) error
 	UnpauseBroker(ctx context.Context, node int32) error
+}
+
+// Mover is a backend that can give what one broker does to another, with none taken down.
+type Mover interface {
+	// MoveLeader makes node the leader of a partition and returns when it is.
+	MoveLeader(ctx context.Context, topic string, partition, node int32) error
+	// MoveCoordinator makes another broker coordinate a group, and others with it, and returns when
+	// it does.
+	MoveCoordinator(ctx context.Context, group string) error
+}
+
+// Refusal says which requests a [Refuser] answers with an error.
+type Refusal struct {
+	Key   kmsg.Key
+	Topic string // "": any
+	Group string // "": any
+	// Err is the error of Kafka's, kerr.NotEnoughReplicas. The request has no effect.
+	Err *kerr.Error
+	// Count is how many requests are refused; 0 is all until Remove.
+	Count int
+}
+
+// Refused is a Refusal that is in force.
+type Refused interface {
+	Hits() int // requests that were refused so far
+	Remove()   // ends it; may be called again
+}
+
+// Refuser is a backend that can answer requests with an error of Kafka's.
+type Refuser interface {
+	Refuse(r Refusal) Refused
 }
 
 const (

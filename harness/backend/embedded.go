@@ -38,6 +38,9 @@ type Embedded struct {
 // embeddedMinSession is short, so that a crash needs not be waited for long.
 const embeddedMinSession = time.Second
 
+// cleanerBackoff is how often logs are compacted, and retention is enforced, in those topics that ask for it.
+const cleanerBackoff = 200 * time.Millisecond
+
 // NewEmbedded starts an embedded Kafka. It costs milliseconds and a few MB.
 func NewEmbedded(_ context.Context, cfg EmbeddedConfig) (*Embedded, error) {
 	if cfg.Nodes == 0 {
@@ -57,18 +60,21 @@ func NewEmbedded(_ context.Context, cfg EmbeddedConfig) (*Embedded, error) {
 		kfake.BrokerConfigs(map[string]string{
 			"group.consumer.session.timeout.ms":    millis(cfg.ConsumerSession),
 			"group.consumer.heartbeat.interval.ms": millis(cfg.ConsumerHeartbeat),
+			"log.cleaner.backoff.ms":               millis(cleanerBackoff), // of retention too
 		}),
 	}, cfg.Options...)
 	cluster, err := kfake.NewCluster(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("start the embedded Kafka: %w", err)
 	}
+	neverTruncate(cluster)
 	e := &Embedded{
 		cluster: cluster,
 		brokers: cluster.ListenAddrs(),
 		caps: Capabilities{
 			GroupMinSession: embeddedMinSession, ConsumerSession: cfg.ConsumerSession, ConsumerHeartbeat: cfg.ConsumerHeartbeat,
 			KIP848: true, Transactions: true, ShareGroups: true, Replicas: 1,
+			Move: cfg.Nodes > 1, RefuseErrors: true,
 		},
 	}
 	e.admin, err = kgo.NewClient(e.ClientOpts()...)

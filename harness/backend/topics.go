@@ -38,6 +38,12 @@ func createTopic(ctx context.Context, cl *kgo.Client, name string, partitions in
 		}
 		return false, fmt.Errorf("create topic %s: %w", name, err)
 	}
+	return true, AwaitTopic(ctx, cl, name, partitions)
+}
+
+// AwaitTopic waits until a topic has that many partitions and can be used: on real Kafka the answer to
+// a change comes before the brokers know of it.
+func AwaitTopic(ctx context.Context, cl *kgo.Client, name string, partitions int32) error {
 	ctx, cancel := context.WithTimeout(ctx, topicTimeout)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -45,11 +51,11 @@ func createTopic(ctx context.Context, cl *kgo.Client, name string, partitions in
 	for {
 		missing := topicReady(ctx, cl, name, int(partitions))
 		if missing == nil {
-			return true, nil
+			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return true, fmt.Errorf("topic %s was created but is not ready: %w (%w)", name, missing, ctx.Err())
+			return fmt.Errorf("topic %s was created but is not ready: %w (%w)", name, missing, ctx.Err())
 		case <-tick.C:
 		}
 	}

@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/ksim-dev/ksim/harness/history"
@@ -24,7 +25,7 @@ The second commit sent the partition back by eight records.
 fine); and when the run left its drain without having drained, and a partition was not committed to its end though
 a healthy member (alive, not frozen) owned it, or healthy members lived and nobody owned it. *Unknown* when no
 commit was accepted, when the drain failed and no healthy member was left, when the history is cut off in the
-drain, and, on the embedded broker, when a partition without an owner is all there is: that broker is known to strand
+drain, when nobody has found a partition that was added while the run went on, and, on the embedded broker, when a partition without an owner is all there is: that broker is known to strand
 groups, so confirm on real Kafka. With the promise to stop at poison, or with none about it, a partition may wait at a
 poison record.`,
 	Judge: judgeCommitProgress,
@@ -113,7 +114,7 @@ func (f *Facts) stuck(r *Result) {
 	}
 	for _, d := range f.drain.parts {
 		p := &f.parts[d.part]
-		behind := f.between(d.part, d.committed, p.end)
+		behind := slices.DeleteFunc(slices.Clone(f.between(d.part, d.committed, p.end)), func(ri int32) bool { return f.records[ri].gone != none })
 		if len(behind) == 0 || f.mayWait(&f.records[behind[0]]) {
 			continue
 		}
@@ -128,6 +129,9 @@ func (f *Facts) stuck(r *Result) {
 			what += fmt.Sprintf(", owned by %s, which was healthy", f.lives[d.owner].who())
 		case len(healthy) == 0:
 			r.unknown("%s: %s, and no healthy member was left", f.topicPart(d.part), what)
+			continue
+		case ownerless && p.id >= f.Header.Partitions && !f.everOwned(d.part):
+			r.unknown("%s: %s, and nobody has found it since it was added: clients ask for metadata every 5 minutes unless told otherwise (KSIM_METADATA_MAX_AGE_MS)", f.topicPart(d.part), what)
 			continue
 		case ownerless && strings.HasPrefix(f.Header.Kafka, "embedded"):
 			r.unknown("%s: %s, and nobody owned it though members lived: the embedded broker is known to strand groups; confirm on real Kafka", f.topicPart(d.part), what)
@@ -146,6 +150,16 @@ func (f *Facts) stuck(r *Result) {
 			return e
 		})
 	}
+}
+
+// everOwned tells whether a partition was given to anybody.
+func (f *Facts) everOwned(part int32) bool {
+	for i := range f.lives {
+		if s := f.lives[i].seats; int(part) < len(s) && s[part] != nil && s[part].since != none {
+			return true
+		}
+	}
+	return false
 }
 
 // mayWait tells whether a partition may stand still at this record.

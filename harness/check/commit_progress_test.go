@@ -68,6 +68,12 @@ func TestCommitProgress(t *testing.T) {
 		{name: "violated-owner-is-frozen", count: 1, want: "1 violation: 1 partition stood still", tell: func(b *book) {
 			stuckAt(b, func() { b.join("m2"); b.life(history.MemberFrozen, "m1") })
 		}},
+		{name: "unknown-added-partition-not-found-yet", want: "KSIM_METADATA_MAX_AGE_MS", tell: func(b *book) {
+			sound(b)
+			b.events = b.events[:len(b.events)-7] // before its end
+			b.produce(1, 0, 2)
+			b.giveUp("m1")
+		}},
 		{name: "unknown", want: "no healthy member was left", tell: func(b *book) {
 			stuckAt(b, func() { b.end("m1", history.Exited, "exit status 1") })
 		}},

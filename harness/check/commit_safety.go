@@ -21,7 +21,7 @@ Had m1 died between the last two, m-8 would be lost: that it was lucky this time
 Judged at the moment of the request, for every single commit; a record is told once, with the first commit above it.
 *Violated* by each record that had not ended. A dead letter counts from the moment when the broker appended it (5 ms
 of tolerance for the clock's resolution; accepted where that moment is not known). Tombstones are exempt, and so are
-poison records where the policy is to skip or no policy is promised. Offsets that belong to no known record are gaps.
+poison records where the policy is to skip or no policy is promised. Offsets that belong to no known record are gaps, and so are those of records that may have left the log before.
 A commit that was refused proves nothing, and one without an answer is mentioned, not judged. One in a transaction is judged at the
 request to commit that (EndTxn), which may come after the work that its offsets cover; a transaction that was aborted commits nothing. *Unknown*
 when no commit was accepted, no effect was seen, or a dead letter may not have been observed because the history is cut off.
@@ -37,7 +37,7 @@ func judgeCommitSafety(f *Facts) Result {
 		r.unknown("%s", why)
 		return r.conclude("unsafe", early, "")
 	}
-	accepted, unsure, unseen := 0, 0, 0
+	accepted, unsure, unseen, vanished := 0, 0, 0, 0
 	for i := range f.commits {
 		if f.commits[i].accepted {
 			accepted++
@@ -54,7 +54,9 @@ func judgeCommitSafety(f *Facts) Result {
 		}
 		c := &f.commits[rec.passed]
 		switch {
-		case f.endedBefore(rec, c):
+		case f.endedBefore(rec, c), f.removed(rec):
+		case f.vanished(rec):
+			vanished++
 		case f.awaitsLetter(rec) && rec.letter == none:
 			unseen++
 		default:
@@ -64,6 +66,8 @@ func judgeCommitSafety(f *Facts) Result {
 	switch {
 	case accepted == 0:
 		r.unknown("no accepted commit was seen")
+	case vanished > 0:
+		r.unknown("%s committed past and not in the log any more, and nobody knows which came first", num(vanished, "record was", "records were"))
 	case unseen > 0:
 		r.unknown("the history is cut off: the dead letters of %s committed past may have been written", num(unseen, "record that was", "records that were"))
 	}

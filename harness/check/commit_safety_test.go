@@ -103,6 +103,32 @@ func TestCommitSafety(t *testing.T) {
 			b.transact("m1", 0, 3)
 			b.close("m1")
 		}},
+		{name: "held-removed-before-it-could-be-read", only: true, tell: func(b *book) {
+			b.join("m1", 0)
+			b.produce(0, 0, 5)
+			b.do("m1", 0, 0, 1)
+			b.commit("m1", 0, 1)
+			b.remove(0, 0, 3, int64(len(b.events)))
+			b.do("m1", 0, 3, 5)
+			b.commit("m1", 0, 5)
+			b.close("m1")
+		}},
+		{name: "violated-committed-past-and-removed-later", count: 2, tell: func(b *book) {
+			b.join("m1", 0)
+			b.produce(0, 0, 3)
+			b.do("m1", 0, 0, 1)
+			b.commit("m1", 0, 3)
+			b.remove(0, 0, 3, int64(len(b.events)))
+			b.close("m1")
+		}},
+		{name: "unknown-removed-nobody-knows-when", want: "which came first", tell: func(b *book) {
+			b.join("m1", 0)
+			b.produce(0, 0, 3)
+			b.do("m1", 0, 0, 2)
+			b.commit("m1", 0, 3)
+			b.close("m1")
+			b.remove(0, 2, 3, 0)
+		}},
 		{name: "violated-transaction", count: 1, want: "it was done 20ms later", tell: func(b *book) {
 			b.join("m1", 0)
 			b.produce(0, 0, 3)

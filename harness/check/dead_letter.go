@@ -57,7 +57,7 @@ func judgeDeadLetter(f *Facts) Result {
 			continue
 		}
 		poison++
-		if rec.letter == none && rec.done == none {
+		if rec.letter == none && rec.done == none && !f.removed(rec) {
 			missing += f.missingLetter(&r, int32(i))
 		}
 		if rec.letter != none && rec.passed != none && !f.letterBefore(&f.letters[rec.letter], &f.commits[rec.passed]) {
@@ -84,7 +84,7 @@ func judgeDeadLetter(f *Facts) Result {
 func (f *Facts) missingLetter(r *Result, ri int32) int {
 	rec := &f.records[ri]
 	past := rec.part != none && f.parts[rec.part].committed > rec.offset
-	if !f.complete() || !past && !f.drained() {
+	if !f.complete() || !past && !f.drained() || f.vanished(rec) {
 		return 1
 	}
 	r.violate(func() Evidence {

@@ -50,6 +50,8 @@ func judgeExactlyOnce(f *Facts) Result {
 	case f.known == 0:
 		r.unknown("no record is known to have been produced")
 	case !r.Promised:
+	case f.recreated > 0:
+		r.unknown("the topic was made anew, and outputs name their source by a place that two records have had")
 	case !read:
 		r.unknown("the outputs were not read to their end")
 	case stray > 0:
@@ -75,8 +77,8 @@ func (f *Facts) judgeOutputs(r *Result, ri int32, complete bool) int {
 		r.violate(func() Evidence {
 			return f.of(ri, "%s, and yet an output of it can be seen", rec.poison).with(f, f.outputsOf(ri)...)
 		})
-	case rec.outputs == 1, rec.isPoison(), rec.isTombstone(), !rec.known:
-	case !complete:
+	case rec.outputs == 1, rec.isPoison(), rec.isTombstone(), !rec.known, f.removed(rec):
+	case !complete, f.vanished(rec): // no-loss tells
 	case f.parts[rec.part].committed > rec.offset:
 		r.violate(func() Evidence {
 			return f.of(ri, "committed past, and no output of it can be seen").with(f, f.requestOf(rec))

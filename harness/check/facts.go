@@ -40,7 +40,9 @@ type Facts struct {
 	happens map[string]int // faults that happened, by name
 	why     map[string]string
 
-	lettersTwice int     // dead letters beyond the first of each record
+	lettersTwice int // dead letters beyond the first of each record
+	removals     []removal
+	recreated    int     // how often the topic was made anew
 	unmatched    []int32 // positions of EffectUnmatched
 	assigned     int     // Assigned events
 	slot         []int32 // by position: index of the effect or commit that the event began
@@ -60,6 +62,7 @@ func NewFacts(h history.History) *Facts {
 	ix.indexRecords()
 	newReplay(ix).run()
 	f.passCommits()
+	f.passRemovals()
 	return f
 }
 

@@ -8,8 +8,9 @@ type indexer struct {
 	byMessage map[string]int32
 	byKey     map[string]int32
 	byLife    map[lifeName]int32
-	byPart    map[int32]int32
-	lastLife  lifeName // most events follow one of the same member
+	byPart    []map[int32]int32 // one for each time that the topic was made
+	made      int               // index in byPart: which of these it is
+	lastLife  lifeName          // most events follow one of the same member
 	lastIndex int32
 }
 
@@ -23,7 +24,7 @@ func newIndexer(f *Facts) *indexer {
 	return &indexer{
 		Facts: f, lastIndex: none,
 		byMessage: make(map[string]int32, n), byKey: map[string]int32{},
-		byLife: map[lifeName]int32{}, byPart: map[int32]int32{},
+		byLife: map[lifeName]int32{}, byPart: []map[int32]int32{{}},
 	}
 }
 
@@ -32,6 +33,10 @@ func newIndexer(f *Facts) *indexer {
 func (ix *indexer) indexRecords() {
 	for i := range ix.events {
 		e := &ix.events[i]
+		if e.Kind == history.Recreated && ix.mine(e.Topic) {
+			ix.byPart = append(ix.byPart, map[int32]int32{})
+			ix.made++
+		}
 		if e.Kind != history.Produced && e.Kind != history.Logged || e.Message == "" || !ix.mine(e.Topic) {
 			continue
 		}
@@ -41,6 +46,12 @@ func (ix *indexer) indexRecords() {
 			r.event, r.hash, r.poison = int32(i), e.Hash, e.Poison
 			r.key, r.keyID = e.Key, ix.key(e.Key)
 		}
+		if e.Kind == history.Produced && e.Outcome == history.Voided && !r.known {
+			r.voided = true
+			if e.Offset >= 0 { // it has a place, and takes none among the records that are to be done
+				r.offset, r.part = e.Offset, ix.part(e.Partition)
+			}
+		}
 		if r.known || e.Offset < 0 || e.Kind == history.Produced && e.Outcome != history.Acked {
 			continue
 		}
@@ -49,6 +60,7 @@ func (ix *indexer) indexRecords() {
 		ix.parts[r.part].records = append(ix.parts[r.part].records, ri)
 		ix.known++
 	}
+	ix.made = 0 // the replay begins with the first topic
 }
 
 func (ix *indexer) record(message string) int32 {
@@ -58,7 +70,7 @@ func (ix *indexer) record(message string) int32 {
 	i := int32(len(ix.records))
 	ix.records = append(ix.records, record{
 		message: message, offset: -1, part: none, keyID: none, event: none, started: none,
-		done: none, orderly: none, lastDone: none, letter: none, output: none, passed: none, maybe: none,
+		done: none, orderly: none, lastDone: none, letter: none, output: none, passed: none, maybe: none, gone: none,
 	})
 	ix.byMessage[message] = i
 	return i
@@ -79,12 +91,12 @@ func (ix *indexer) key(key string) int32 {
 }
 
 func (ix *indexer) part(id int32) int32 {
-	if i, ok := ix.byPart[id]; ok {
+	if i, ok := ix.byPart[ix.made][id]; ok {
 		return i
 	}
 	i := int32(len(ix.parts))
 	ix.parts = append(ix.parts, partition{id: id, owner: none, committed: -1, progress: none, refusals: [2]refusal{{none, none}, {none, none}}})
-	ix.byPart[id] = i
+	ix.byPart[ix.made][id] = i
 	return i
 }
 

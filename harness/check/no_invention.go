@@ -12,8 +12,11 @@ var noInvention = Check{
 
 The last effect belongs to nothing that was produced.
 
+An effect of a record whose transaction was aborted is one too: who reads what is committed never sees it.
+
 *Violated* by an effect that matches no record, by one of a record that nobody produced, and by one whose bytes differ
-where the effect carries the hash of the value. A produce that failed or was never answered is no
+where the effect carries the hash of the value; and, where read_committed is promised (exactly-once implies it), by an effect, a dead
+letter or an output of a record whose transaction was aborted. Where it is not promised those are a figure. A produce that failed or was never answered is no
 invention: a member that has the record has read it. *Unknown* when no effect was seen, or the history is cut off before
 the produce of an effect ended.`,
 	Judge: judgeNoInvention,
@@ -22,9 +25,10 @@ the produce of an effect ended.`,
 
 func judgeNoInvention(f *Facts) Result {
 	r := held(true)
+	f.uncommitted(&r)
 	if len(f.effects)+len(f.unmatched) == 0 {
 		r.unknown("no effect was seen: does the subject post its effects to the sink?")
-		return r
+		return r.conclude("invented", inventions, "")
 	}
 	for _, pos := range f.unmatched {
 		r.violate(func() Evidence {
@@ -60,6 +64,35 @@ func judgeNoInvention(f *Facts) Result {
 	if unanswered > 0 {
 		r.unknown("the history is cut off: the produce of %s with effects is not in it", num(unanswered, "record", "records"))
 	}
-	return r.conclude("invented", noun{"effect of nothing that was produced", "effects of nothing that was produced"},
+	return r.conclude("invented", inventions,
 		"%s that %s produced", num(n, "attempt at a record", "attempts at records"), noun{"was", "were"}.of(n))
+}
+
+var inventions = noun{"effect of nothing that was produced", "effects of nothing that was produced"}
+
+// uncommitted counts what was made of records whose transactions were aborted.
+func (f *Facts) uncommitted(r *Result) {
+	voided, read := 0, 0
+	for i := range f.records {
+		rec := &f.records[i]
+		if !rec.voided {
+			continue
+		}
+		voided++
+		if rec.started == none && rec.done == none && rec.letter == none && rec.outputs == 0 {
+			continue
+		}
+		if read++; f.Header.Promises.CommittedOnly() {
+			r.violate(func() Evidence {
+				e := f.of(int32(i), "its transaction was aborted, and it was read all the same")
+				if rec.letter != none {
+					e = e.by(f, f.letters[rec.letter].pos)
+				}
+				return e.by(f, rec.started).with(f, rec.done).with(f, f.outputsOf(int32(i))...)
+			})
+		}
+	}
+	if voided > 0 {
+		r.Figures["aborted"], r.Figures["aborted_read"] = float64(voided), float64(read)
+	}
 }

@@ -37,6 +37,36 @@ func TestNoInvention(t *testing.T) {
 			b.finish(history.EffectDone, ref, "")
 			sound(b)
 		}},
+		{name: "held-aborted-and-not-read", only: true, want: "aborted:2", tell: func(b *book) {
+			b.h.Promises.Isolation = history.ReadCommitted
+			b.produceAs(0, 12, "", history.Voided)
+			b.produceAs(0, 13, "", history.Voided)
+			sound(b)
+		}},
+		{name: "held-aborted-and-read-where-not-promised", only: true, want: "aborted_read:1", tell: func(b *book) {
+			b.h.Promises.Isolation = history.ReadUncommitted
+			readAborted(b)
+		}},
+		{name: "violated-aborted-and-read", count: 1, only: true, want: "aborted", tell: func(b *book) {
+			b.h.Promises.Isolation = history.ReadCommitted
+			readAborted(b)
+		}},
+		{name: "violated-aborted-and-read-exactly-once", count: 1, want: "aborted", tell: func(b *book) {
+			b.h.Promises.Delivery = history.ExactlyOnce
+			readAborted(b)
+		}},
+		{name: "violated-aborted-and-dead-lettered", count: 1, want: "aborted", tell: func(b *book) {
+			b.h.Promises.Isolation = history.ReadCommitted
+			b.produceAs(0, 12, "undecodable", history.Voided)
+			b.letter(0, 12, "undecodable", nil)
+			sound(b)
+		}},
+		{name: "unknown-aborted-and-no-effect", want: "no effect", tell: func(b *book) {
+			b.h.Promises.Isolation = history.ReadCommitted
+			b.produce(0, 0, 3)
+			b.produceAs(0, 3, "", history.Voided)
+			b.close("m1")
+		}},
 		{name: "unknown", tell: func(b *book) {
 			b.produce(0, 0, 3)
 			b.close("m1")
@@ -46,4 +76,14 @@ func TestNoInvention(t *testing.T) {
 			b.do("m1", 0, 3, 4)
 		}},
 	})
+}
+
+// readAborted is a sound run but for one effect of an aborted transaction.
+func readAborted(b *book) {
+	b.join("m1", 0)
+	b.produce(0, 0, 2)
+	b.produceAs(0, 2, "", history.Voided)
+	b.do("m1", 0, 0, 3)
+	b.commit("m1", 0, 4) // 3 is the control record
+	b.close("m1")
 }

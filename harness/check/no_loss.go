@@ -19,6 +19,9 @@ Nobody will read m-8 again: a commit lies above it and it was never done.
 record has not ended. *Unknown* when records have not ended, none was committed past, and the run did not drain; when
 the history is cut off before a dead letter can have been observed; when no record or no effect was seen.
 A produce without an answer counts only if the record was read: an effect on it was begun, or an observer found it.
+A record that retention, DeleteRecords or compaction took out of the log before a commit above it was sent could not be read
+any more, and is a figure; if nobody knows when it left the log, it is *unknown*. Records of aborted transactions, control records and gaps are
+none that could be lost.
 With the promise to *stop* at poison, that record and what lies behind it may wait; with no promise about poison a
 poison record that was committed past is a figure. At-most-once promises nothing here.
 
@@ -34,12 +37,19 @@ func judgeNoLoss(f *Facts) Result {
 		r.unknown("%s", why)
 		return r.conclude("lost", same("lost"), "")
 	}
-	var pending, waiting, dropped, unread int
+	var pending, waiting, dropped, unread, removed, vanished int
 	for i := range f.parts {
 		blocked := false
 		for _, ri := range f.parts[i].records {
 			rec := &f.records[ri]
-			if f.ended(rec) {
+			switch {
+			case f.ended(rec):
+				continue
+			case f.removed(rec):
+				removed++
+				continue
+			case f.vanished(rec):
+				vanished++
 				continue
 			}
 			past := f.parts[i].committed > rec.offset
@@ -61,7 +71,7 @@ func judgeNoLoss(f *Facts) Result {
 		}
 	}
 	for i := range f.records {
-		if rec := &f.records[i]; !rec.known && !f.ended(rec) && rec.started != none {
+		if rec := &f.records[i]; !rec.known && !rec.voided && !f.ended(rec) && rec.started != none {
 			unread++
 			if f.drained() && !rec.isPoison() {
 				r.violate(func() Evidence {
@@ -71,13 +81,16 @@ func judgeNoLoss(f *Facts) Result {
 		}
 	}
 	r.Figures["waiting_behind_poison"], r.Figures["poison_dropped"], r.Figures["not_done"] = float64(waiting), float64(dropped), float64(pending)
+	r.Figures["removed_unread"] = float64(removed)
 	switch {
+	case vanished > 0:
+		r.unknown("%s never done and not in the log any more, and nobody knows which came first", num(vanished, "record was", "records were"))
 	case pending+unread > 0 && !f.drained():
 		r.unknown("the run did not drain: %s not done when the history ends", num(pending+unread, "record was", "records were"))
 	case pending > 0:
 		r.unknown("the history is cut off: the dead letters of %s may have been written", num(pending, "record", "records"))
 	}
-	return r.conclude("lost", same("lost"), "%s came to an end", num(f.known-waiting-dropped, "record", "records"))
+	return r.conclude("lost", same("lost"), "%s came to an end", num(f.known-waiting-dropped-removed, "record", "records"))
 }
 
 // awaitsLetter tells whether the dead letter of a record may exist unseen: observers read

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/ksim-dev/ksim/harness/history"
@@ -147,6 +148,72 @@ func TestNoLoss(t *testing.T) {
 			b.h.Promises.Delivery = history.AtMostOnce
 			lossyCrash(b)
 		}},
+		{name: "held-topic-made-anew", only: true, tell: func(b *book) {
+			recreated(b, 0)
+			b.close("m1")
+		}},
+		{name: "held-topic-made-anew-and-the-old-position-committed-again", only: true, tell: func(b *book) {
+			b.join("m1", 0)
+			b.produce(0, 0, 2)
+			b.do("m1", 0, 0, 2)
+			b.commit("m1", 0, 2)
+			b.add(history.Event{Kind: history.Recreated, Topic: "orders"})
+			b.commit("m1", 0, 2) // by its clock
+			b.produceAnew(0, 3)
+			b.doAnew("m1", 0, 3)
+			b.commit("m1", 0, 3)
+			b.close("m1")
+		}},
+		{name: "violated-topic-made-anew-and-its-beginning-skipped", count: 2, want: "n-0-0", tell: func(b *book) {
+			recreated(b, 2)
+			b.close("m1")
+		}},
+		{name: "held-removed-before-it-was-read", only: true, want: "removed_unread:2", tell: func(b *book) {
+			b.join("m1", 0)
+			b.produce(0, 0, 5)
+			b.do("m1", 0, 0, 2)
+			b.commit("m1", 0, 2)
+			b.remove(0, 0, 4, int64(len(b.events)))
+			b.do("m1", 0, 4, 5) // reset to the earliest
+			b.commit("m1", 0, 5)
+			b.close("m1")
+		}},
+		{name: "held-aborted-transaction", only: true, tell: func(b *book) {
+			b.join("m1", 0)
+			b.produce(0, 0, 2)
+			b.produceAs(0, 2, "", history.Voided)
+			b.do("m1", 0, 0, 2)
+			b.commit("m1", 0, 4) // with the control record
+			b.close("m1")
+		}},
+		{name: "violated-reset-to-the-latest", count: 1, want: "m-0-4", tell: func(b *book) {
+			b.join("m1", 0)
+			b.produce(0, 0, 6)
+			b.do("m1", 0, 0, 2)
+			b.commit("m1", 0, 2)
+			b.remove(0, 0, 4, int64(len(b.events)))
+			b.do("m1", 0, 5, 6) // 4 was still there
+			b.commit("m1", 0, 6)
+			b.close("m1")
+		}},
+		{name: "violated-removed-after-it-was-passed", count: 1, want: "m-0-2", tell: func(b *book) {
+			b.join("m1", 0)
+			b.produce(0, 0, 4)
+			b.do("m1", 0, 0, 2)
+			b.do("m1", 0, 3, 4)
+			b.commit("m1", 0, 4)
+			b.remove(0, 0, 4, int64(len(b.events)))
+			b.close("m1")
+		}},
+		{name: "unknown-when-it-was-removed", want: "nobody knows", tell: func(b *book) {
+			b.join("m1", 0)
+			b.produce(0, 0, 4)
+			b.do("m1", 0, 0, 2)
+			b.do("m1", 0, 3, 4)
+			b.commit("m1", 0, 4)
+			b.close("m1")
+			b.remove(0, 2, 3, 0)
+		}},
 		{name: "unknown", want: "did not drain", tell: func(b *book) {
 			b.join("m1", 0)
 			b.produce(0, 0, 4)
@@ -168,4 +235,32 @@ func TestNoLoss(t *testing.T) {
 			b.phase(history.PhaseDrain, history.PhaseDrained)
 		}},
 	})
+}
+
+// recreated is a run whose topic is made anew half-way; m1 does not do the first records of the new one.
+func recreated(b *book, skipped int64) {
+	b.join("m1", 0)
+	b.produce(0, 0, 4)
+	b.do("m1", 0, 0, 4)
+	b.commit("m1", 0, 4)
+	b.add(history.Event{Kind: history.Recreated, Topic: "orders"})
+	b.produceAnew(0, 3)
+	b.doAnew("m1", skipped, 3)
+	b.commit("m1", 0, 3)
+}
+
+// produceAnew and doAnew are about records of a topic that was made anew: n-0-0 lies where m-0-0 did.
+func (b *book) produceAnew(from, to int64) {
+	for o := from; o < to; o++ {
+		b.produceAs(0, o, "", history.Acked)
+		b.events[len(b.events)-1].Message = fmt.Sprintf("n-0-%d", o)
+	}
+}
+
+func (b *book) doAnew(who string, from, to int64) {
+	for o := from; o < to; o++ {
+		ref := b.begin(who, 0, o)
+		b.events[ref-1].Message = fmt.Sprintf("n-0-%d", o)
+		b.finish(history.EffectDone, ref, "")
+	}
 }

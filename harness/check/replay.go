@@ -94,6 +94,14 @@ func (r *replay) run() {
 			r.count(pos)
 		case history.Lag:
 			r.lag(e)
+		case history.Removed:
+			if r.mine(e.Topic) {
+				r.removals = append(r.removals, removal{pos, r.part(e.Partition)})
+			}
+		case history.Recreated:
+			if r.mine(e.Topic) {
+				r.recreate(pos)
+			}
 		case history.FaultEnded:
 			r.fault(e)
 		case history.Phase:
@@ -162,7 +170,7 @@ func (r *replay) commit(pos int32, e *history.Event) {
 	}
 	if ci == none {
 		c := commit{offset: e.Offset, at: e.At, request: pos, sealed: none, answer: none,
-			life: r.life(e.Member, e.Incarnation), part: r.part(e.Partition), txn: e.Note == "txn"}
+			life: r.life(e.Member, e.Incarnation), part: r.partOfCommit(e), txn: e.Note == "txn"}
 		c.other = r.otherOwner(c.part, c.life)
 		ci = int32(len(r.commits))
 		r.slot[pos] = ci

@@ -86,10 +86,15 @@ func (b *book) produceAs(p int32, o int64, poison string, how history.Outcome) {
 	if poison == "tombstone" {
 		e.Hash, e.Size = "", 0
 	}
-	if how != history.Acked {
+	if how != history.Acked && how != history.Voided {
 		e.Partition, e.Offset = -1, -1
 	}
 	b.add(e)
+}
+
+// remove takes [from, to) out of the log; ref as in history.Removed.
+func (b *book) remove(p int32, from, to, ref int64) {
+	b.add(history.Event{Kind: history.Removed, Topic: "orders", Partition: p, Offset: from, End: to, Ref: ref})
 }
 
 func (b *book) group(kind history.Kind, who string, ps ...int32) {

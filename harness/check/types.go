@@ -15,6 +15,7 @@ type record struct {
 	keyID              int32
 	event              int32 // position of the Produced or Logged that tells of it
 	known              bool  // acked, or read in the topic by an observer
+	voided             bool  // of a transaction of the workload that was aborted: nobody who reads what is committed sees it
 
 	started  int32 // position of the first EffectStarted
 	done     int32 // position of the first EffectDone
@@ -25,6 +26,7 @@ type record struct {
 	output   int32 // index of its earliest output
 	passed   int32 // index of the first accepted commit that lies above it
 	maybe    int32 // index of the first commit of unknown fate that lies above it
+	gone     int32 // position of the Removed by which it was found to be in the log no more
 }
 
 // isPoison tells records that no attempt can bring to an end. A transient

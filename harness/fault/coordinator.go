@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/ksim-dev/ksim/harness/history"
 )
 
 // Coordinated is what a broker coordinates.
@@ -27,28 +25,19 @@ var ErrNoTransactions = errors.New("the members have no transactions")
 type CoordinatorDown struct {
 	Of     Coordinated `yaml:"-"`
 	Target string      `doc:"whose transactions"` // for Transaction
-	Kill   bool        `yaml:"-"`                 // SIGKILL; otherwise it is stopped in good order
+	How    string      `yaml:"-"`                 // Stop, Kill or Pause
 }
 
 // Name implements Fault.
-func (f CoordinatorDown) Name() string {
-	name := string(f.Of) + "-coordinator-stopped"
-	if f.Kill {
-		name = string(f.Of) + "-coordinator-killed"
-	}
-	return name
-}
+func (f CoordinatorDown) Name() string { return string(f.Of) + "-coordinator-" + taken(f.How) }
 
 // Doc implements Fault.
 func (f CoordinatorDown) Doc() string {
-	what, how := "the group", "stopped (SIGTERM)"
+	what := "the group"
 	if f.Of == Transaction {
 		what = "the transactions of a member"
 	}
-	if f.Kill {
-		how = "killed (SIGKILL)"
-	}
-	return "The broker that coordinates " + what + " is " + how + " while messages flow. Another takes over, work goes on there, and the broker comes back. " +
+	return "The broker that coordinates " + what + " is " + means(f.How) + " while messages flow. Another takes over, work goes on there, and the broker comes back. " +
 		"It needs a cluster of several brokers that the harness may take down."
 }
 
@@ -56,10 +45,7 @@ func (f CoordinatorDown) Doc() string {
 func (f CoordinatorDown) Member() string { return f.Target }
 
 // Inject implements Fault.
-func (f CoordinatorDown) Inject(ctx context.Context, env *Env) (note string, err error) {
-	if env.Brokers == nil {
-		return "", Missed("this Kafka has no brokers that could be taken down")
-	}
+func (f CoordinatorDown) Inject(ctx context.Context, env *Env) (string, error) {
 	node, err := env.Brokers.Coordinator(ctx, f.Of, f.Target)
 	if errors.Is(err, ErrNoTransactions) {
 		return "", Missed("%v", err)
@@ -67,58 +53,67 @@ func (f CoordinatorDown) Inject(ctx context.Context, env *Env) (note string, err
 	if err != nil {
 		return "", err
 	}
-	anybody := func(history.Event) bool { return true }
-	if err := awaitEffects(ctx, env, env.Log.Last(), midBatch(env.BatchSize), anybody); err != nil {
-		return "", Missed("nothing was processed before broker %d was taken down: %v", node, err)
-	}
-	take, how := env.Brokers.StopBroker, "stopped"
-	if f.Kill {
-		take, how = env.Brokers.KillBroker, "killed"
-	}
-	down := env.Log.Now()
-	defer func() {
-		// Whatever came of it, the run goes on with all brokers.
-		if e := env.Brokers.StartBroker(context.WithoutCancel(ctx), node); err == nil {
-			err = e
+	return outage{nodes: []int32{node}, how: f.How, meanwhile: func(ctx context.Context, down time.Duration) (string, error) {
+		successor, err := f.awaitSuccessor(ctx, env, node)
+		if err != nil {
+			return "", err
 		}
-		if err == nil {
-			note += settle(ctx, env)
+		took := env.Log.Now() - down
+		if err := awaitCommit(ctx, env, env.Log.Last()); err != nil {
+			return "", Missed("broker %d took over from %d, and nothing was committed there: %v", successor, node, err)
 		}
-	}()
-	if err := take(ctx, node); err != nil {
-		return "", err
-	}
-	successor, err := f.awaitSuccessor(ctx, env, node)
-	if err != nil {
-		return "", err
-	}
-	took := env.Log.Now() - down
-	_, err = env.Log.Await(ctx, env.Log.Last(), func(e history.Event) bool {
-		return e.Kind == history.Committed && e.Outcome == history.Accepted
-	})
-	if err != nil {
-		return "", Missed("broker %d took over from %d, and nothing was committed there: %v", successor, node, err)
-	}
-	return fmt.Sprintf("broker %d, which coordinated the %s, was %s; broker %d took over after %s, and commits went on %s after that",
-		node, f.Of, how, successor, took.Round(time.Millisecond), (env.Log.Now() - down - took).Round(time.Millisecond)), nil
+		return fmt.Sprintf("broker %d, which coordinated the %s, was %s; broker %d took over after %s, and commits went on %s after that",
+			node, f.Of, taken(f.How), successor, took.Round(time.Millisecond), (env.Log.Now() - down - took).Round(time.Millisecond)), nil
+	}}.run(ctx, env)
 }
 
-// askAgain is the pause between two questions who coordinates: brokers have no event for that.
-const askAgain = 50 * time.Millisecond
-
 // awaitSuccessor waits until another broker coordinates.
-func (f CoordinatorDown) awaitSuccessor(ctx context.Context, env *Env, old int32) (int32, error) {
-	tick := time.NewTicker(askAgain)
-	defer tick.Stop()
-	for {
-		node, err := env.Brokers.Coordinator(ctx, f.Of, f.Target)
-		if err == nil && node != old {
-			return node, nil
-		}
-		select {
-		case <-ctx.Done():
-			return 0, Missed("nobody took over from broker %d: %v", old, errors.Join(ctx.Err(), err))
-		case <-tick.C:
-		}
+func (f CoordinatorDown) awaitSuccessor(ctx context.Context, env *Env, old int32) (node int32, err error) {
+	err = awaitAnswer(ctx, func() (bool, error) {
+		var err error
+		node, err = env.Brokers.Coordinator(ctx, f.Of, f.Target)
+		return err == nil && node != old, err
+	})
+	if err != nil {
+		return 0, Missed("nobody took over from broker %d: %v", old, err)
 	}
+	return node, nil
+}
+
+// CoordinatorMoved gives the group to another broker while messages flow. None is down.
+type CoordinatorMoved struct{}
+
+// Name implements Fault.
+func (CoordinatorMoved) Name() string { return "group-coordinator-moved" }
+
+// Doc implements Fault.
+func (CoordinatorMoved) Doc() string {
+	return "Another broker coordinates the group from now on, and none is down: the old one answers NOT_COORDINATOR. It needs several brokers."
+}
+
+// Member implements Fault.
+func (CoordinatorMoved) Member() string { return "" }
+
+// Inject implements Fault.
+func (f CoordinatorMoved) Inject(ctx context.Context, env *Env) (string, error) {
+	old, err := env.Brokers.Coordinator(ctx, Group, "")
+	if err != nil {
+		return "", err
+	}
+	if err := awaitWork(ctx, env); err != nil {
+		return "", Missed("nothing was processed before the group was moved: %v", err)
+	}
+	since := env.Log.Last()
+	if err := env.Brokers.MoveCoordinator(ctx); err != nil {
+		return "", err
+	}
+	now, err := CoordinatorDown{Of: Group}.awaitSuccessor(ctx, env, old)
+	if err != nil {
+		return "", err
+	}
+	if err := awaitCommit(ctx, env, env.Log.Last()); err != nil {
+		return "", Missed("broker %d took over from %d, and nothing was committed there: %v", now, old, err)
+	}
+	return fmt.Sprintf("broker %d coordinated the group, and broker %d does since then; work stood still for %s at most",
+		old, now, stillness(env.Log, since).Round(time.Millisecond)) + settle(ctx, env), nil
 }

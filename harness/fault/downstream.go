@@ -76,6 +76,9 @@ func (f Refusals) Name() string { return f.Label }
 
 // Doc implements Fault.
 func (f Refusals) Doc() string {
+	if f.Label == "tombstones" {
+		return "Some records have no value: ordinary deletes, and often mistaken for poison."
+	}
 	if f.Label == "transient-failures" {
 		return "The downstream system refuses some records a few times (503) and then takes them."
 	}

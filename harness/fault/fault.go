@@ -52,24 +52,14 @@ type Members interface {
 	AwaitStable(ctx context.Context) error
 }
 
-// Brokers is what a fault can do to the brokers. Every method waits until the
-// thing is done.
-type Brokers interface {
-	// Coordinator returns the broker that coordinates the group or, for Transaction, the
-	// transactions of a member; ErrNoTransactions if those have none.
-	Coordinator(ctx context.Context, of Coordinated, member string) (int32, error)
-	StopBroker(ctx context.Context, node int32) error  // SIGTERM
-	KillBroker(ctx context.Context, node int32) error  // SIGKILL
-	StartBroker(ctx context.Context, node int32) error // at the same address, with the same data
-}
-
 // Env is what a fault works with.
 type Env struct {
 	Log     *history.Log
 	Members Members
 	Sink    *sink.Sink
 	Tap     *tap.Tap
-	Brokers Brokers // nil where the backend cannot take brokers down
+	Brokers Brokers
+	Topics  Topics
 
 	// Blind: the subject makes no effects at the sink, and is judged by other evidence.
 	// What works by effects then goes by commits, or is missed at once.
@@ -119,7 +109,7 @@ func Run(ctx context.Context, env *Env, f Fault) error {
 	end := history.Event{Kind: history.FaultEnded, Fault: f.Name(), Member: f.Member(), Ref: began.Seq, Outcome: history.Happened, Note: note}
 	switch {
 	case err == nil:
-	case errors.Is(err, errMissed), errors.Is(err, ErrNotRunning):
+	case errors.Is(err, errMissed), errors.Is(err, ErrNotRunning), errors.Is(err, ErrCannot):
 		end.Outcome, end.Note = history.Missed, err.Error()
 		err = nil
 	case ctx.Err() == nil && bounded.Err() != nil:

@@ -12,8 +12,8 @@ type Kind string
 // The kinds of events.
 const (
 	// Produced: a produce ended. Topic, Partition and Offset (both -1 unless
-	// acked), Key, Message, Hash, Poison, Due, Size, Outcome acked, failed or
-	// unknown, Error.
+	// acked or aborted), Key, Message, Hash, Poison, Due, Size, Outcome acked, failed,
+	// unknown or aborted (it was written, and its transaction came to nothing), Error.
 	Produced Kind = "produced"
 	// Logged: an observer read the record in the topic itself. Written for
 	// produces whose outcome was unknown; it turns them into facts. Fields as
@@ -118,6 +118,14 @@ const (
 	// of it has changed since. Member, Incarnation, Size (series of the metric that
 	// belong to the topic), Error if they could not be read.
 	Scraped Kind = "scraped"
+	// Removed: an observer found that what lay at Offset up to, not including, End of Partition
+	// is not in the log any more, by retention, DeleteRecords or compaction. Topic; Ref is the
+	// Seq of the newest event when it was last known to be there, 0 if nobody knows when that was.
+	Removed Kind = "removed"
+
+	// Recreated: the topic was deleted and made anew under its name, while nothing was produced. Topic.
+	// Partitions and offsets in what follows are those of the new one.
+	Recreated Kind = "recreated"
 
 	// FaultBegan and FaultEnded: Fault names it, Member its target if it has
 	// one. FaultEnded has Outcome happened or missed; Note tells what
@@ -134,7 +142,7 @@ func Kinds() []Kind {
 	return []Kind{
 		Produced, Logged, Fetched, EffectStarted, EffectDone, EffectRefused, EffectDropped, EffectUnmatched,
 		CommitRequested, CommitSealed, Committed, Aborted, Output, DeadLettered, Joining, Assigned, Revoked, Lost,
-		Told, Left, MemberStarted, MemberReady, MemberStopping, MemberFrozen, MemberThawed, MemberEnded, Lag, LagReported, Scraped,
+		Told, Left, MemberStarted, MemberReady, MemberStopping, MemberFrozen, MemberThawed, MemberEnded, Lag, LagReported, Scraped, Removed, Recreated,
 		FaultBegan, FaultEnded, Phase,
 	}
 }
@@ -148,6 +156,7 @@ const (
 	Acked   Outcome = "acked"   // Produced
 	Failed  Outcome = "failed"  // Produced: the broker said no, or it was never sent
 	Unknown Outcome = "unknown" // Produced: sent, never answered
+	Voided  Outcome = "aborted" // Produced: in the log, and of a transaction that was aborted
 
 	Accepted Outcome = "accepted" // Committed
 	Refused  Outcome = "refused"  // Committed

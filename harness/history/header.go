@@ -1,6 +1,9 @@
 package history
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Format is the version of the file format that this package writes. A reader
 // accepts this version and no other.
@@ -35,6 +38,9 @@ type Header struct {
 	Checks []string `json:"checks,omitempty"`
 
 	Promises Promises `json:"promises"`
+	// Waived says of promises that the subject makes, and that are not among Promises because no
+	// consumer could keep them in this scenario, why that is so. By name, as in ksim.yaml.
+	Waived map[string]string `json:"waived,omitempty"`
 	// Faults names the faults that the scenario means to inject, so that a
 	// checker knows a missing one from one that was never meant.
 	Faults []string `json:"faults,omitempty"`
@@ -63,6 +69,9 @@ const (
 	PoisonDeadLetter = "dead-letter"
 	PoisonSkip       = "skip"
 	PoisonStop       = "stop"
+
+	ReadCommitted   = "read_committed"
+	ReadUncommitted = "read_uncommitted"
 )
 
 // DefaultLagWindow is how old the lag that a member reports may be where nothing else is
@@ -112,6 +121,34 @@ type Promises struct {
 	LagMetric string `json:"lag_metric,omitempty"`
 	// LagWindow is how old what it tells may be, in nanoseconds; 0 is DefaultLagWindow.
 	LagWindow time.Duration `json:"lag_window,omitempty"`
+	// Isolation of reads, as Kafka calls it: with read_committed nothing is done of a
+	// transaction that was aborted. read_uncommitted, or "", promises nothing; exactly-once
+	// implies read_committed.
+	Isolation string `json:"isolation,omitempty" values:"read_committed|read_uncommitted"`
+}
+
+// CommittedOnly tells whether the promise is to do nothing of aborted transactions.
+func (p Promises) CommittedOnly() bool {
+	return p.Isolation == ReadCommitted || p.Delivery == ExactlyOnce
+}
+
+// Waive takes one promise back, by its name in ksim.yaml: drain, recovery, max-reprocessed, graceful-stop.
+func (p *Promises) Waive(name string) error {
+	switch name {
+	case "drain":
+		p.Drain = false
+	case "recovery":
+		p.Recovery = 0
+	case "max-reprocessed":
+		p.MaxReprocessed = 0
+	case "graceful-stop":
+		p.GracefulStop = false
+	case "incremental-rebalance":
+		p.IncrementalRebalance = false
+	default:
+		return fmt.Errorf("the promise %q cannot be waived: drain, recovery, max-reprocessed, graceful-stop and incremental-rebalance can", name)
+	}
+	return nil
 }
 
 // DefaultPromises are those of a command that states none: what a sound

@@ -18,7 +18,7 @@ type Drained string
 
 // The ways it ends.
 const (
-	// DrainedAll: every partition is committed to its end.
+	// DrainedAll: every partition is committed to its last record.
 	DrainedAll Drained = "drained"
 	// DrainStalled: nothing has happened for the stall bound.
 	DrainStalled Drained = "stalled"
@@ -37,7 +37,7 @@ type Drain struct {
 	Behind map[int32]Position
 }
 
-// AwaitDrained waits until the group has committed every partition to its end,
+// AwaitDrained waits until the group has committed every partition to its last record,
 // until nothing has happened for the time stall, or until the deadline of ctx,
 // whichever comes first. None of these is an error; ctx being cancelled is,
 // and so is a deadline at which the broker has not answered for over
@@ -48,13 +48,16 @@ type Drain struct {
 // was accepted, a dead letter.
 func AwaitDrained(ctx context.Context, lag *Lag, stall time.Duration) (Drain, error) {
 	began := time.Now()
-	w := drainWatch{lag: lag, seen: lag.cfg.Log.Last(), answered: began, progress: began}
+	w := drainWatch{lag: lag, seen: lag.cfg.Log.Last(), answered: began, progress: began, looked: map[int32]look{}}
 	return w.await(ctx, began, stall)
 }
 
 func (w *drainWatch) await(ctx context.Context, began time.Time, stall time.Duration) (Drain, error) {
 	for {
 		err := w.look(ctx)
+		if err == nil && time.Since(w.progress) >= settled {
+			w.leftovers(ctx)
+		}
 		now := time.Now()
 		d := Drain{Waited: now.Sub(began), Idle: now.Sub(w.progress), Behind: w.behind()}
 		switch {
@@ -85,6 +88,35 @@ type drainWatch struct {
 	answered time.Time // when the broker last answered
 	err      error     // why it did not since, before ctx ended
 	progress time.Time // when progress was last seen
+
+	looked map[int32]look // into the logs of partitions that are not committed to their end
+}
+
+// look is what was found in a log between a position and its end.
+type look struct {
+	at    Position
+	empty bool // no record is left to read, though offsets are
+}
+
+// settled is for how long commits must stand still before the log itself is asked what is left.
+const settled = 500 * time.Millisecond
+
+// leftovers looks into the partitions that are not committed to their end: their last offsets may
+// be of control records, or of transactions that were aborted, which no client commits past that does not
+// see them.
+func (w *drainWatch) leftovers(ctx context.Context) {
+	for partition, p := range w.behind() {
+		if w.looked[partition].at == p {
+			continue
+		}
+		once, cancel := context.WithTimeout(ctx, sampleTimeout)
+		records, err := w.lag.anything(once, partition, p)
+		cancel()
+		if err != nil {
+			return // it is asked again
+		}
+		w.looked[partition] = look{p, !records}
+	}
 }
 
 // look makes a sample and notes whether there was progress.
@@ -117,7 +149,7 @@ func (w *drainWatch) look(ctx context.Context) error {
 func (w *drainWatch) behind() map[int32]Position {
 	behind := make(map[int32]Position)
 	for partition, p := range w.last {
-		if p.Behind() > 0 {
+		if p.Behind() > 0 && w.looked[partition] != (look{p, true}) {
 			behind[partition] = p
 		}
 	}

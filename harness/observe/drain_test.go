@@ -43,7 +43,7 @@ func TestAwaitDrainedStalled(t *testing.T) {
 	if err != nil || d.Outcome != DrainStalled {
 		t.Fatalf("%+v, %v", d, err)
 	}
-	if d.Idle < stall || d.Waited < stall || d.Behind[1] != (Position{-1, 1}) || len(d.Behind) != 1 {
+	if d.Idle < stall || d.Waited < stall || d.Behind[1] != (Position{Committed: -1, End: 1}) || len(d.Behind) != 1 {
 		t.Errorf("%+v", d)
 	}
 }

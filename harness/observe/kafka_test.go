@@ -57,7 +57,7 @@ func newKafkaBench(t *testing.T) *bench {
 func TestRealKafka(t *testing.T) {
 	b := newKafkaBench(t)
 	l := b.lag(time.Hour)
-	if got := b.once(l); len(got) != 2 || got[0] != (Position{-1, 0}) {
+	if got := b.once(l); len(got) != 2 || got[0] != (Position{Committed: -1, End: 0}) {
 		t.Fatalf("a group that does not exist: %v", got)
 	}
 	poison := b.produce("m-1", 1, []byte("poison"), history.Unknown)
@@ -75,7 +75,7 @@ func TestRealKafka(t *testing.T) {
 	}
 
 	b.abortedTransaction(mainTopic) // only its control record counts towards the end
-	scanned, err := Scan(b.ctx(), b.opts, mainTopic, b.ledger, b.log)
+	scanned, err := Scan(b.ctx(), b.opts, mainTopic, b.ledger, b.log, 0)
 	if err != nil || scanned.Records != 1 || scanned.Resolved != 1 || scanned.ForeignCount != 0 {
 		t.Errorf("scan %+v, %v", scanned, err)
 	}

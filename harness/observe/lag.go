@@ -21,12 +21,16 @@ const sampleTimeout = 5 * time.Second
 // Position is how far a group has come in one partition.
 type Position struct {
 	Committed int64 // the next offset to read; -1 if the group never committed
+	Start     int64 // log start offset: what lay below is not there any more
 	End       int64 // log end offset (high watermark)
 }
 
 // Behind is the number of offsets that are still to be committed. A partition
-// without a commit counts from 0: the topics of a run are new.
-func (p Position) Behind() int64 { return max(0, p.End-max(0, p.Committed)) }
+// without a commit counts from its start.
+func (p Position) Behind() int64 { return max(0, p.End-p.next()) }
+
+// next is the first offset that is still to be committed.
+func (p Position) next() int64 { return max(p.Start, p.Committed, 0) }
 
 // LagConfig is what StartLag needs. Every field is required.
 type LagConfig struct {
@@ -39,8 +43,8 @@ type LagConfig struct {
 }
 
 // Lag samples the committed and end offsets of a group and logs a
-// [history.Lag] event for each partition in which one of them has changed. Safe
-// for concurrent use.
+// [history.Lag] event for each partition in which one of them has changed, and a
+// [history.Removed] event for each that begins later than it did. Safe for concurrent use.
 type Lag struct {
 	cfg    LagConfig
 	client *kgo.Client
@@ -52,6 +56,7 @@ type Lag struct {
 	// back to an older one.
 	sampling sync.Mutex
 	last     map[int32]Position
+	asked    int64 // Seq of the newest event when the newest sample was begun
 
 	mu  sync.Mutex
 	err error // of the newest sample in the background
@@ -114,6 +119,7 @@ func (l *Lag) sample(ctx context.Context) {
 func (l *Lag) Once(ctx context.Context) (map[int32]Position, error) {
 	l.sampling.Lock()
 	defer l.sampling.Unlock()
+	seq := l.cfg.Log.Last()
 	committed, err := l.committed(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("ask for the commits of group %s: %w", l.cfg.Group, err)
@@ -125,21 +131,35 @@ func (l *Lag) Once(ctx context.Context) (map[int32]Position, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ask for the end of topic %s: %w", l.cfg.Topic, err)
 	}
+	starts, err := l.admin.ListStartOffsets(ctx, l.cfg.Topic)
+	if err == nil {
+		err = starts.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ask for the start of topic %s: %w", l.cfg.Topic, err)
+	}
 	now := make(map[int32]Position)
 	var changed []history.Event
 	for partition, end := range ends[l.cfg.Topic] {
-		p := Position{Committed: -1, End: end.Offset}
+		p := Position{Committed: -1, Start: starts[l.cfg.Topic][partition].Offset, End: end.Offset}
 		if o, ok := committed.Lookup(l.cfg.Topic, partition); ok {
 			p.Committed = o.At
 		}
 		now[partition] = p
-		if before, ok := l.last[partition]; !ok || before != p {
+		before, ok := l.last[partition]
+		if p.Start > before.Start && p.End >= before.End { // else it is another topic, of the same name // was there when the last sample was made, or at the beginning
+			changed = append(changed, history.Event{
+				Kind: history.Removed, Topic: l.cfg.Topic, Partition: partition, Offset: before.Start, End: p.Start,
+				Ref: max(1, l.asked), Note: "the log begins later",
+			})
+		}
+		if !ok || before.Committed != p.Committed || before.End != p.End {
 			changed = append(changed, history.Event{
 				Kind: history.Lag, Topic: l.cfg.Topic, Partition: partition, Offset: p.Committed, End: p.End,
 			})
 		}
 	}
-	l.last = now
+	l.last, l.asked = now, seq
 	if len(changed) > 0 {
 		l.cfg.Log.AppendAll(changed)
 	}

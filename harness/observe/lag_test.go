@@ -37,7 +37,7 @@ func (b *bench) once(l *Lag) map[int32]Position {
 func TestLagLogsChangesOnly(t *testing.T) {
 	b := newBench(t)
 	l := b.lag(time.Hour)
-	if got := b.once(l); got[0] != (Position{-1, 0}) || got[1] != (Position{-1, 0}) || len(got) != 2 {
+	if got := b.once(l); got[0] != (Position{Committed: -1, End: 0}) || got[1] != (Position{Committed: -1, End: 0}) || len(got) != 2 {
 		t.Fatalf("a group that does not exist: %v", got)
 	}
 	for range 3 {
@@ -46,7 +46,7 @@ func TestLagLogsChangesOnly(t *testing.T) {
 	b.once(l)
 	b.commit(1, 2)
 	for range 5 {
-		if got := b.once(l); got[1] != (Position{2, 3}) || got[1].Behind() != 1 || got[0].Behind() != 0 {
+		if got := b.once(l); got[1] != (Position{Committed: 2, End: 3}) || got[1].Behind() != 1 || got[0].Behind() != 0 {
 			t.Fatalf("position %v", got)
 		}
 	}
@@ -54,10 +54,10 @@ func TestLagLogsChangesOnly(t *testing.T) {
 	events := b.events(history.Lag)
 	for _, e := range events {
 		if e.Partition == 1 {
-			of1 = append(of1, Position{e.Offset, e.End})
+			of1 = append(of1, Position{Committed: e.Offset, End: e.End})
 		}
 	}
-	if len(events) != 4 || len(of1) != 3 || of1[1] != (Position{-1, 3}) || of1[2] != (Position{2, 3}) {
+	if len(events) != 4 || len(of1) != 3 || of1[1] != (Position{Committed: -1, End: 3}) || of1[2] != (Position{Committed: 2, End: 3}) {
 		t.Errorf("events %+v", events)
 	}
 }
@@ -111,7 +111,7 @@ func TestLagOfBothGroupProtocols(t *testing.T) {
 			l := b.lag(time.Hour)
 			b.send(mainTopic, 0, nil, []byte("v"))
 			b.memberCommits(t, group, 1, opts)
-			if got := b.once(l)[0]; got != (Position{1, 1}) {
+			if got := b.once(l)[0]; got != (Position{Committed: 1, End: 1}) {
 				t.Errorf("position %v", got)
 			}
 		})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -27,14 +28,18 @@ type Scanned struct {
 	// holds the first of them, as topic/partition@offset.
 	ForeignCount int
 	Foreign      []string
+	// Missing counts messages that were acknowledged and are not in the topic any more.
+	Missing int
 }
 
 // Scan reads topic from its start to its current end and compares it with
 // what was sent. For each message that the log does not call acked but that is
 // in the topic it appends a [history.Logged] event, with Ref the Seq of the
-// Produced event, and tells the ledger the place. Call it when the producer is
+// Produced event, and tells the ledger the place. For those that were acknowledged, are not
+// in the topic, and of which the log does not know yet that they were removed, it appends [history.Removed]
+// events: with ref, the Seq of the newest event when they were there for sure, or 0. Call it when the producer is
 // done. It is bounded by ctx; with an error, Scanned is what was read so far.
-func Scan(ctx context.Context, opts []kgo.Opt, topic string, ledger *workload.Ledger, log *history.Log) (Scanned, error) {
+func Scan(ctx context.Context, opts []kgo.Opt, topic string, ledger *workload.Ledger, log *history.Log, ref int64) (Scanned, error) {
 	r, err := newReader(opts, topic)
 	if err != nil {
 		return Scanned{}, err
@@ -48,6 +53,7 @@ func Scan(ctx context.Context, opts []kgo.Opt, topic string, ledger *workload.Le
 	if err := r.readTo(ctx, end, s.record); err != nil {
 		return s.Scanned, fmt.Errorf("scan: %w", err)
 	}
+	s.missing(topic, ref)
 	return s.Scanned, nil
 }
 
@@ -64,7 +70,7 @@ type scan struct {
 func unanswered(log *history.Log, topic string) map[string]history.Event {
 	open := make(map[string]history.Event)
 	for _, e := range log.Events(0) {
-		if e.Kind == history.Produced && e.Outcome != history.Acked && e.Topic == topic {
+		if e.Kind == history.Produced && e.Outcome != history.Acked && e.Outcome != history.Voided && e.Topic == topic {
 			open[e.Message] = e
 		}
 	}
@@ -113,4 +119,39 @@ func (s *scan) ours(rec *kgo.Record) (workload.Entry, bool) {
 	entry, ok := s.ledger.ByID(string(id))
 	same := ok && bytes.Equal(entry.Value, rec.Value) && (entry.Value == nil) == (rec.Value == nil) && bytes.Equal(entry.Key, rec.Key)
 	return entry, same
+}
+
+// missing logs what was acknowledged and not found, as stretches of offsets without a gap.
+func (s *scan) missing(topic string, ref int64) {
+	known := map[int32][]history.Event{}
+	lost := map[int32][]int64{}
+	for _, e := range s.log.Events(0) {
+		switch {
+		case e.Topic != topic:
+		case e.Kind == history.Recreated: // what was in the old one is not looked for in the new one
+			clear(known)
+			clear(lost)
+		case e.Kind == history.Removed:
+			known[e.Partition] = append(known[e.Partition], e)
+		case e.Kind == history.Produced && e.Outcome == history.Acked && !s.found[e.Message] && e.Offset < s.end[e.Partition]:
+			lost[e.Partition] = append(lost[e.Partition], e.Offset)
+		}
+	}
+	for partition, offsets := range lost {
+		offsets = slices.DeleteFunc(offsets, func(o int64) bool {
+			return slices.ContainsFunc(known[partition], func(e history.Event) bool { return e.Offset <= o && o < e.End })
+		})
+		s.Missing += len(offsets)
+		slices.Sort(offsets)
+		for len(offsets) > 0 {
+			n := 1
+			for n < len(offsets) && offsets[n] == offsets[0]+int64(n) {
+				n++
+			}
+			s.log.Append(history.Event{
+				Kind: history.Removed, Topic: topic, Partition: partition, Offset: offsets[0], End: offsets[0] + int64(n), Ref: ref, Note: "not in the log",
+			})
+			offsets = offsets[n:]
+		}
+	}
 }

@@ -28,7 +28,7 @@ func TestScanResolvesUnknownProduces(t *testing.T) {
 	b.ledger.Add(workload.Message{ID: "lost", Value: []byte("l")})
 	b.log.Append(history.Event{Kind: history.Produced, Topic: mainTopic, Message: "lost", Outcome: history.Unknown, Partition: -1, Offset: -1})
 
-	got, err := Scan(b.ctx(), b.opts, mainTopic, b.ledger, b.log)
+	got, err := Scan(b.ctx(), b.opts, mainTopic, b.ledger, b.log, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func TestScanResolvesUnknownProduces(t *testing.T) {
 func TestScanOfNothing(t *testing.T) {
 	b := newBench(t)
 	for _, topic := range []string{mainTopic, "missing"} {
-		if got, err := Scan(b.ctx(), b.opts, topic, b.ledger, b.log); err != nil || got.Records != 0 {
+		if got, err := Scan(b.ctx(), b.opts, topic, b.ledger, b.log, 0); err != nil || got.Records != 0 {
 			t.Errorf("%s: %+v, %v", topic, got, err)
 		}
 	}
@@ -79,7 +79,7 @@ func TestScanAfterDeletedRecords(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got, err := Scan(b.ctx(), b.opts, mainTopic, b.ledger, b.log); err != nil || got.Records != 1 {
+	if got, err := Scan(b.ctx(), b.opts, mainTopic, b.ledger, b.log, 0); err != nil || got.Records != 1 {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
@@ -90,11 +90,11 @@ func TestScanEndsWithContext(t *testing.T) {
 	b.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Err: kerr.TopicAuthorizationFailed, Count: -1})
 	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 	defer cancel()
-	_, err := Scan(ctx, b.opts, mainTopic, b.ledger, b.log)
+	_, err := Scan(ctx, b.opts, mainTopic, b.ledger, b.log, 0)
 	if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, kerr.TopicAuthorizationFailed) {
 		t.Errorf("error %v", err)
 	}
-	if _, err := Scan(ctx, []kgo.Opt{kgo.SeedBrokers("127.0.0.1:1")}, mainTopic, b.ledger, b.log); err == nil {
+	if _, err := Scan(ctx, []kgo.Opt{kgo.SeedBrokers("127.0.0.1:1")}, mainTopic, b.ledger, b.log, 0); err == nil {
 		t.Error("no error without a broker")
 	}
 }

@@ -25,6 +25,7 @@ type Env struct {
 	GroupProtocol   string        // classic or consumer (KIP-848)
 	SessionTimeout  time.Duration // whole milliseconds, as all durations here
 	MaxPollInterval time.Duration
+	MetadataMaxAge  time.Duration // only where a scenario changes the topic
 
 	BatchSize   int
 	BatchWait   time.Duration
@@ -70,6 +71,7 @@ func Variables() []Variable {
 		v("GroupProtocol", "KSIM_GROUP_PROTOCOL", "classic or consumer (KIP-848)", func(e *Env) value { return (*text)(&e.GroupProtocol) }),
 		v("SessionTimeout", "KSIM_SESSION_TIMEOUT_MS", "session.timeout.ms (with KIP-848 the broker owns it)", func(e *Env) value { return (*millis)(&e.SessionTimeout) }),
 		v("MaxPollInterval", "KSIM_MAX_POLL_INTERVAL_MS", "max.poll.interval.ms", func(e *Env) value { return (*millis)(&e.MaxPollInterval) }),
+		v("MetadataMaxAge", "KSIM_METADATA_MAX_AGE_MS", "metadata.max.age.ms, set where a scenario changes the topic: how soon that must be noticed", func(e *Env) value { return (*millis)(&e.MetadataMaxAge) }),
 		v("BatchSize", "KSIM_BATCH_SIZE", "records in a batch at most", func(e *Env) value { return (*number)(&e.BatchSize) }),
 		v("BatchWait", "KSIM_BATCH_WAIT_MS", "how long to wait for a batch to fill", func(e *Env) value { return (*millis)(&e.BatchWait) }),
 		v("MaxAttempts", "KSIM_MAX_ATTEMPTS", "attempts for one record at most", func(e *Env) value { return (*number)(&e.MaxAttempts) }),

@@ -16,10 +16,23 @@ type Message struct {
 	Poison    Poison
 	Failures  int // of a transient message: attempts that are refused before one is taken
 	Partition int32
+	// Transaction is how the transaction ends that the message is sent in; "" for none.
+	Transaction Ending
 	// Due is when the schedule of the Spec wants it sent, from the start of
 	// the schedule. A Producer that runs at another rate has its own.
 	Due time.Duration
+
+	large bool
 }
+
+// Ending is how a transaction of the workload ends.
+type Ending string
+
+// The endings.
+const (
+	Commit Ending = "commit"
+	Abort  Ending = "abort"
+)
 
 // Streams of the generators, all with the seed of the Spec.
 const (
@@ -59,10 +72,10 @@ func (s Spec) Stream() (iter.Seq[Message], error) {
 			return
 		}
 		draw := s.keyDrawer(rand.NewPCG(seed, streamKeys))
-		poison := s.placePoison(rand.NewPCG(seed, streamPoison))
+		special := s.place(rand.NewPCG(seed, streamPoison))
 		for i := 1; i <= s.Messages; i++ {
 			m := s.message(i, draw())
-			m.Poison = poison[i]
+			m.Poison, m.Transaction, m.large = special[i].poison, special[i].ending, special[i].large
 			if m.Poison == Transient {
 				m.Failures = s.Mix.TransientFailures
 			}
@@ -73,6 +86,14 @@ func (s Spec) Stream() (iter.Seq[Message], error) {
 	}, nil
 }
 
+// filled is how many partitions get messages.
+func (s Spec) filled() int32 {
+	if s.Filled > 0 {
+		return s.Filled
+	}
+	return s.Partitions
+}
+
 // message makes everything of a message but its poison and its value.
 func (s Spec) message(seq, key int) Message {
 	prefix := s.Prefix
@@ -80,23 +101,31 @@ func (s Spec) message(seq, key int) Message {
 		prefix = "m"
 	}
 	m := Message{ID: fmt.Sprintf("%s-%06d", prefix, seq), Seq: seq, Key: []byte(keyName(key))}
-	m.Partition = partitionOf(m.Key, s.Partitions)
+	m.Partition = PartitionOf(m.Key, s.filled())
 	m.Due = Pacer{Rate: s.Rate}.Due(seq - 1)
 	return m
 }
 
-// placePoison draws which messages are not healthy, by Seq. The run is cut
+// kind is what is special about a message.
+type kind struct {
+	poison Poison
+	ending Ending
+	large  bool
+}
+
+// place draws which messages are special, by Seq. The run is cut
 // into as many stretches of equal length as there are such messages, and each has
 // one of them somewhere: so that every part of a run meets poison, and no two
 // runs at the same place.
-func (s Spec) placePoison(r *rand.PCG) map[int]Poison {
-	kinds := make([]Poison, 0, s.Mix.Total())
+func (s Spec) place(r *rand.PCG) map[int]kind {
+	kinds := make([]kind, 0, s.Mix.special())
 	for _, k := range []struct {
-		kind Poison
+		kind kind
 		n    int
 	}{
-		{Undecodable, s.Mix.Undecodable}, {Permanent, s.Mix.Permanent}, {Transient, s.Mix.Transient},
-		{Tombstone, s.Mix.Tombstones}, {Oversized, s.Mix.Oversized},
+		{kind{poison: Undecodable}, s.Mix.Undecodable}, {kind{poison: Permanent}, s.Mix.Permanent}, {kind{poison: Transient}, s.Mix.Transient},
+		{kind{poison: Tombstone}, s.Mix.Tombstones}, {kind{poison: Oversized}, s.Mix.Oversized},
+		{kind{large: true}, s.Mix.Large}, {kind{ending: Abort}, s.Mix.Aborted}, {kind{ending: Commit}, s.Mix.Committed},
 	} {
 		for range k.n {
 			kinds = append(kinds, k.kind)
@@ -106,10 +135,10 @@ func (s Spec) placePoison(r *rand.PCG) map[int]Poison {
 		j := below(r, i+1)
 		kinds[i], kinds[j] = kinds[j], kinds[i]
 	}
-	placed := make(map[int]Poison, len(kinds))
-	for i, kind := range kinds {
+	placed := make(map[int]kind, len(kinds))
+	for i, k := range kinds {
 		from, to := i*s.Messages/len(kinds), (i+1)*s.Messages/len(kinds)
-		placed[1+from+below(r, to-from)] = kind
+		placed[1+from+below(r, to-from)] = k
 	}
 	return placed
 }

@@ -218,7 +218,7 @@ func TestMurmur2(t *testing.T) {
 	for i := range 2000 {
 		key := []byte(strings.Repeat("x", i%9) + keyName(i))
 		n := 1 + i%50
-		if got, want := int(partitionOf(key, int32(n))), kafka.Partition(&kgo.Record{Key: key}, n); got != want {
+		if got, want := int(PartitionOf(key, int32(n))), kafka.Partition(&kgo.Record{Key: key}, n); got != want {
 			t.Fatalf("%s of %d: partition %d, want %d", key, n, got, want)
 		}
 	}

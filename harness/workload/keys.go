@@ -37,9 +37,9 @@ func (s Spec) keyDrawer(r *rand.PCG) func() int {
 
 func keyName(n int) string { return fmt.Sprintf("k-%06d", n) }
 
-// partitionOf is where Kafka's default partitioner puts a keyed record.
+// PartitionOf is where Kafka's default partitioner puts a keyed record.
 // https://github.com/apache/kafka: BuiltInPartitioner.partitionForKey.
-func partitionOf(key []byte, partitions int32) int32 {
+func PartitionOf(key []byte, partitions int32) int32 {
 	return int32(murmur2(key)&0x7fffffff) % partitions
 }
 

@@ -85,6 +85,9 @@ func (p *payloads) value(m Message) ([]byte, error) {
 	case Oversized:
 		size = p.spec.Mix.oversized()
 	}
+	if m.large {
+		size = MaxValue
+	}
 	if p.template == nil {
 		return p.json(m, size), nil
 	}

@@ -31,6 +31,9 @@ type Producer struct {
 	Log    *history.Log
 	Ledger *Ledger
 	Topic  string
+	// Transactional sends the messages that are in transactions: made with ClientOpts and
+	// TransactionOpts. Nil where there are none.
+	Transactional *kgo.Client
 	// Timeout bounds how long the end of one message is waited for, after
 	// which it is unknown; 0 is 30 s. The client may still deliver it later.
 	Timeout time.Duration
@@ -39,6 +42,7 @@ type Producer struct {
 // Stats counts how the messages of one Run ended.
 type Stats struct {
 	Acked, Failed, Unknown int
+	Aborted                int // with their transactions
 	// MaxLate is how far the producer was behind its schedule at worst. With a
 	// rate of 0 there is no schedule, and it is next to nothing.
 	MaxLate time.Duration
@@ -68,9 +72,15 @@ func (p *Producer) Run(ctx context.Context, msgs iter.Seq[Message], rate float64
 		defer close(settled)
 		r.settle(ctx, timeout, sent)
 	}()
+	if p.Transactional != nil {
+		r.txn = newTransactions(r)
+	}
 	late, err := pace(ctx, msgs, Pacer{Rate: rate}, start, r.send)
 	close(sent)
 	<-settled
+	if r.txn != nil {
+		r.txn.close()
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.stats.MaxLate = late
@@ -107,6 +117,7 @@ type run struct {
 	p    *Producer
 	ctx  context.Context
 	wire *wire
+	txn  *transactions // nil where there are none
 	base time.Duration // start of the schedule in the history's time
 
 	mu      sync.Mutex
@@ -129,6 +140,10 @@ func (r *run) send(m Message, due time.Duration) {
 	}
 	if m.Value != nil {
 		f.hash = hex.EncodeToString(s.entry.Hash[:])
+	}
+	if m.Transaction != "" && r.txn != nil {
+		r.txn.add(m.Transaction, f)
+		return
 	}
 	f.record.Context = f
 	r.mu.Lock()
@@ -169,25 +184,38 @@ func (r *run) end(f *flight, how history.Outcome, partition int32, offset int64,
 	f.ended = true
 	f.prev.next, f.next.prev = f.next, f.prev
 	f.prev, f.next = nil, nil
-	switch how {
-	case history.Acked:
-		r.stats.Acked++
-	case history.Failed:
-		r.stats.Failed++
-	default:
-		r.stats.Unknown++
-	}
-	// Logged under the lock: when Run returns, every event is in the history.
-	r.p.Log.Append(history.Event{
-		Kind: history.Produced, Topic: r.p.Topic, Partition: partition, Offset: offset, Key: f.key, Message: f.id,
-		Hash: f.hash, Poison: string(f.poison), Size: f.size, Due: f.due, Outcome: how, Error: text,
-	})
+	r.tell(f, how, partition, offset, text)
 	if r.head.next == &r.head {
 		select {
 		case r.changed <- struct{}{}:
 		default:
 		}
 	}
+}
+
+// append logs how a message of a transaction ended.
+func (r *run) append(f *flight, how history.Outcome, partition int32, offset int64, text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.tell(f, how, partition, offset, text)
+}
+
+// tell counts and logs how a message ended, under the lock: when Run returns, every event is in the history.
+func (r *run) tell(f *flight, how history.Outcome, partition int32, offset int64, text string) {
+	switch how {
+	case history.Acked:
+		r.stats.Acked++
+	case history.Failed:
+		r.stats.Failed++
+	case history.Voided:
+		r.stats.Aborted++
+	default:
+		r.stats.Unknown++
+	}
+	r.p.Log.Append(history.Event{
+		Kind: history.Produced, Topic: r.p.Topic, Partition: partition, Offset: offset, Key: f.key, Message: f.id,
+		Hash: f.hash, Poison: string(f.poison), Size: f.size, Due: f.due, Outcome: how, Error: text,
+	})
 }
 
 // settle ends what the client does not end: everything that is in flight for

@@ -50,6 +50,12 @@ type Mix struct {
 	TransientFailures int
 	// OversizedBytes is the size of an oversized value; 0 is DefaultOversized.
 	OversizedBytes int
+
+	// Large messages are healthy, and as large as a broker takes by default: MaxValue.
+	Large int
+	// Aborted messages are sent in transactions that are aborted, Committed ones in such that are
+	// committed; both beside the others, and with others in between. They are healthy.
+	Aborted, Committed int
 }
 
 // Total is the number of messages that are not healthy.
@@ -57,12 +63,20 @@ func (m Mix) Total() int {
 	return m.Undecodable + m.Permanent + m.Transient + m.Tombstones + m.Oversized
 }
 
+// special is the number of messages that are not like all others.
+func (m Mix) special() int { return m.Total() + m.Large + m.Aborted + m.Committed }
+
+// Transactional tells whether some messages are sent in transactions.
+func (m Mix) Transactional() bool { return m.Aborted+m.Committed > 0 }
+
 // Spec describes a workload. The zero value is not valid; Validate lists
 // everything that is wrong with one.
 type Spec struct {
 	Messages   int
 	Partitions int32 // of the topic; a message goes to murmur2(key) % Partitions
 	Keys       int   // distinct keys
+	// Filled is how many partitions get messages, the first ones; 0 is all.
+	Filled int32
 
 	Distribution string  // of keys: Uniform or Zipf
 	ZipfS        float64 // exponent for Zipf, > 0; 0.99 is what YCSB uses
@@ -93,6 +107,9 @@ func (s Spec) Validate() error {
 	}
 	if s.Partitions < 1 {
 		wrong("partitions is %d: at least 1 is needed", s.Partitions)
+	}
+	if s.Filled < 0 || s.Filled > s.Partitions {
+		wrong("filled is %d: at most all %d partitions can get messages", s.Filled, s.Partitions)
 	}
 	if s.Keys < 1 || s.Keys > MaxKeys {
 		wrong("keys is %d: 1 to %d are possible", s.Keys, MaxKeys)
@@ -133,13 +150,14 @@ func (m Mix) validate(messages int) (errs []error) {
 	}{
 		{"undecodable", m.Undecodable}, {"permanent", m.Permanent}, {"transient", m.Transient}, {"tombstones", m.Tombstones},
 		{"oversized", m.Oversized}, {"transient failures", m.TransientFailures}, {"oversized bytes", m.OversizedBytes},
+		{"large", m.Large}, {"aborted", m.Aborted}, {"committed", m.Committed},
 	} {
 		if n.value < 0 {
 			wrong("%s is %d: it cannot be negative", n.name, n.value)
 		}
 	}
-	if m.Total() > messages && messages > 0 {
-		wrong("%d messages are not to be healthy, of %d in all", m.Total(), messages)
+	if m.special() > messages && messages > 0 {
+		wrong("%d messages are not to be healthy and ordinary, of %d in all", m.special(), messages)
 	}
 	if m.Transient > 0 && m.TransientFailures == 0 {
 		wrong("transient messages need a number of failures of at least 1")

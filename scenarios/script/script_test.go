@@ -104,7 +104,7 @@ func TestParseRefuses(t *testing.T) {
 		head + "phases: {}":           "line 3: phases: a list is wanted",
 		head + "promises: 5":          "line 3: promises: fields are wanted here (delivery, order,",
 		head + "group: {members: 65}": "members is 65: choose 1 to 64",
-		head + "workload: {messages: 100, poison: {tombstones: 101}}":      "101 messages are not to be healthy, of 100 in all",
+		head + "workload: {messages: 100, poison: {tombstones: 101}}":      "101 messages are not to be healthy and ordinary, of 100 in all",
 		head + "phases: [{name: drain}]":                                   `phase "drain": give it a name of its own`,
 		head + "phases: [{name: a, messages: 601}]":                        "the phases send 601 messages, and there are 600",
 		head + "phases: [{name: a}]\nfaults: [{fault: zombie}]":            "line 4: faults: there are phases too",

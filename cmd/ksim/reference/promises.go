@@ -16,6 +16,7 @@ func Promises(batchSize int, partitions int32) history.Promises {
 	p.IncrementalRebalance = true
 	p.Independent = history.IndependentPartitions
 	p.LagMetric, p.LagWindow = "kafka_consumergroup_lag", 3*time.Second
+	p.Isolation = history.ReadCommitted
 	// It commits after every batch, so that a crash repeats at most one batch
 	// of each partition that the member had.
 	p.MaxReprocessed = batchSize * int(partitions)

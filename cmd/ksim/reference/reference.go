@@ -158,6 +158,9 @@ func configure(env subject.Env) (consumer.Config, error) {
 		// Leave the group time for the rebalance itself.
 		cfg.DrainTimeout = min(cfg.DrainTimeout, env.MaxPollInterval*3/4)
 	}
+	if env.MetadataMaxAge > 0 {
+		cfg.ClientOpts = append(cfg.ClientOpts, kgo.MetadataMaxAge(env.MetadataMaxAge), kgo.MetadataMinAge(min(env.MetadataMaxAge, time.Second)))
+	}
 	ms, err := number(env.Extra, "KSIM_COMMIT_INTERVAL_MS")
 	if err != nil {
 		return cfg, err

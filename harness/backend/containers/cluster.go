@@ -200,7 +200,7 @@ func (c *Cluster) Capabilities() backend.Capabilities {
 	return backend.Capabilities{
 		GroupMinSession: groupMinSession, ConsumerSession: c.cfg.ConsumerSession, ConsumerHeartbeat: c.cfg.ConsumerHeartbeat,
 		KIP848: true, Transactions: true, ShareGroups: true, LogAppendTime: true, OffsetsTopic: true, Throttling: true,
-		Replicas: c.cfg.Brokers, PauseBroker: true, RestartBroker: true,
+		Replicas: c.cfg.Brokers, PauseBroker: true, RestartBroker: true, Move: c.cfg.Brokers > 1,
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/ksim-dev/ksim/harness/backend"
 	"github.com/ksim-dev/ksim/harness/reexec"
 )
 
@@ -190,7 +191,12 @@ func TestThreeBrokersSurviveOne(t *testing.T) {
 			t.Errorf("partition %d has replicas %v, want three", p.Partition, p.Replicas)
 		}
 	}
-	leader := topics["t"].Partitions[0].Leader
+	checkMoves(ctx, t, c, cl)
+	p, err := backend.DescribePartition(ctx, cl, "t", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leader := p.Leader
 	if err := c.KillBroker(ctx, leader); err != nil {
 		t.Fatal(err)
 	}
@@ -214,6 +220,26 @@ func TestThreeBrokersSurviveOne(t *testing.T) {
 	t.Logf("leader %d killed: all partitions writable after %s; started again in %s", leader, failover.Round(time.Millisecond), time.Since(begun).Round(time.Millisecond))
 	if got, _ := consume(ctx, t, c, "t", 3); len(got) != 3 {
 		t.Errorf("records %v", got)
+	}
+}
+
+// checkMoves: a leader and a coordinator are others afterwards, and no broker was down for that.
+func checkMoves(ctx context.Context, t *testing.T, c *Cluster, cl *kgo.Client) {
+	t.Helper()
+	for _, node := range c.Nodes() {
+		if err := c.MoveLeader(ctx, "t", 1, node); err != nil {
+			t.Fatal(err)
+		}
+		if p, err := backend.DescribePartition(ctx, cl, "t", 1); err != nil || p.Leader != node {
+			t.Errorf("moved to broker %d, and broker %d leads: %v", node, p.Leader, err)
+		}
+	}
+	old := kadm.NewClient(cl).FindGroupCoordinators(ctx, "g")["g"]
+	if err := errors.Join(old.Err, c.MoveCoordinator(ctx, "g")); err != nil {
+		t.Fatal(err)
+	}
+	if now := kadm.NewClient(cl).FindGroupCoordinators(ctx, "g")["g"]; now.Err != nil || now.NodeID == old.NodeID {
+		t.Errorf("broker %d coordinates as before: %v", now.NodeID, now.Err)
 	}
 }
 

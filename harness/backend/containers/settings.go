@@ -24,7 +24,11 @@ func (c *Cluster) env(n *node) map[string]string {
 		"KAFKA_DEFAULT_REPLICATION_FACTOR":     replicas,
 		"KAFKA_MIN_INSYNC_REPLICAS":            inSync,
 		"KAFKA_LOG_CLEANER_DEDUPE_BUFFER_SIZE": "4194304",
-		"KAFKA_QUOTA_WINDOW_NUM":               "2", // or a quota bites only after ten windows
+		// Compaction and retention happen soon after a topic asks for them; by default in minutes.
+		"KAFKA_LOG_CLEANER_BACKOFF_MS":          "200",
+		"KAFKA_LOG_RETENTION_CHECK_INTERVAL_MS": "200",
+		"KAFKA_LOG_INITIAL_TASK_DELAY_MS":       "200",
+		"KAFKA_QUOTA_WINDOW_NUM":                "2", // or a quota bites only after ten windows
 
 		"KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS":         "0",
 		"KAFKA_GROUP_MIN_SESSION_TIMEOUT_MS":             millis(groupMinSession),
