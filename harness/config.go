@@ -3,6 +3,7 @@ package harness
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/ksim-dev/ksim/harness/history"
@@ -117,6 +118,15 @@ func (c Config) with(s Scenario) Config {
 	}
 	if s.MaxPollInterval > 0 {
 		c.MaxPollInterval = s.MaxPollInterval
+	}
+	if len(s.Extra) > 0 {
+		extra := maps.Clone(s.Extra)
+		for name, value := range c.Extra {
+			if _, set := extra[name]; !set {
+				extra[name] = value
+			}
+		}
+		c.Extra = extra
 	}
 	return c
 }

@@ -31,6 +31,12 @@ type Scenario struct {
 	SessionTimeout  time.Duration
 	MaxPollInterval time.Duration
 
+	// Extra are more variables in the environment of every member, over those of Config: what a
+	// scenario asks of a subject that can do it. One that knows none of them may show too little, which is unknown.
+	Extra map[string]string
+	// IdempotentSink: the downstream system knows a repeated effect and says so ("duplicate").
+	IdempotentSink bool
+
 	// Faults are injected one after the other while messages flow.
 	Faults []fault.Fault
 	// Needs names what the backend must be able to do; where it cannot, the

@@ -77,7 +77,7 @@ func newStage(ctx context.Context, cfg Config, sc Scenario, kafka backend.Kafka,
 	if s.client, err = kgo.NewClient(append(opts, kgo.ClientID("ksim"))...); err != nil {
 		return nil, fmt.Errorf("connect to Kafka: %w", err)
 	}
-	s.sink, err = sink.Start(sink.Config{Log: s.log, Ledger: s.ledger, Topic: s.names.topic})
+	s.sink, err = sink.Start(sink.Config{Log: s.log, Ledger: s.ledger, Topic: s.names.topic, Idempotent: sc.IdempotentSink})
 	if err != nil {
 		return nil, err
 	}

@@ -1,5 +1,10 @@
 package fault
 
+import (
+	"net/http"
+	"time"
+)
+
 // All lists every kind of fault once, for the docs and `ksim list faults`.
 func All() []Fault {
 	return []Fault{
@@ -17,5 +22,32 @@ func All() []Fault {
 		CrashUnderLoad{Target: "m1"},
 		Refusals{Label: "transient-failures", Kinds: []string{"transient"}},
 		Refusals{Label: "poison", Kinds: []string{"undecodable", "permanent", "oversized"}},
+		CrashAt{Step: StepFetched, Target: "m1"},
+		CrashAt{Step: StepEffect, Target: "m1", K: 1},
+		CrashAt{Step: StepEffect, Target: "m1", K: Middle},
+		CrashAt{Step: StepEffect, Target: "m1", K: Last},
+		CrashAt{Step: StepBeforeCommit, Target: "m1", K: 3},
+		CrashAt{Step: StepAfterCommit, Target: "m1", K: 3},
+		CrashAt{Step: StepJoin},
+		CrashAt{Step: StepSync},
+		CrashAt{Step: StepSyncAnswer, Target: "m1"},
+		CrashAt{Step: StepLeave, Target: "m1"},
+		OutOfMemory{Target: "m1"},
+		Zombies{Targets: []string{"m1", "m2"}},
+		FrozenAtCommit{Target: "m1"},
+		ShortFreeze{Target: "m1", Times: 3},
+		HungHandler{Target: "m1"},
+		BadAnswer{Target: "m1", Kind: "server-error"},
+		BadAnswer{Target: "m1", Kind: "panic"},
+		BadAnswer{Target: "m1", Kind: "garbage"},
+		BadAnswer{Target: "m1", Kind: "truncated"},
+		Unanswered{Target: "m1"},
+		Unanswered{Target: "m1", For: time.Second},
+		SinkHang{},
+		SlowStart{Target: "m1"},
+		PartialBatch{Target: "m1"},
+		PartialBatch{Target: "m1", Reset: true},
+		RefusalStorm{},
+		RefusalStorm{Status: http.StatusTooManyRequests},
 	}
 }

@@ -33,6 +33,7 @@ const (
 //	KSIM_ORDER               partition (default), key or none
 //	KSIM_EFFECT              record (default): one POST for each record; batch: one for each batch
 //	KSIM_COMMIT_INTERVAL_MS  commit at this interval; without it, after every batch
+//	KSIM_PANIC               1: panic in the handler at an answer of the sink with status 500 and the reason "panic"
 //	KSIM_CONCURRENCY         handler calls side by side at most (default 64)
 //	KSIM_ASSIGNOR            cooperative-sticky (default) or eager, in a classic group
 //	KSIM_DELIVERY            at-least-once (default); or exactly once: transactions, outputs go to KSIM_OUTPUT_TOPIC; or sql, they go to
@@ -46,6 +47,7 @@ func Run(ctx context.Context, env subject.Env) error {
 		return errors.New("reference: KSIM_SINK_URL is not set, so there is nowhere to post effects to")
 	}
 	s := newSink(env.SinkURL, cfg.Concurrency)
+	s.panics = env.Extra["KSIM_PANIC"] == "1"
 	defer s.close()
 	handler := consumer.Each(s.record)
 	switch effect := env.Extra["KSIM_EFFECT"]; effect {
