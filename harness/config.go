@@ -17,6 +17,9 @@ type Config struct {
 	Dir     string // each scenario gets a directory below it
 	Kafka   Provider
 	Subject subject.Subject
+	// Registry returns the base URL, in Confluent's API, of a Schema Registry for the scenarios that have
+	// schemas; its error is why these are not run. Nil: there is none.
+	Registry func() (url string, err error)
 
 	Members    int
 	Partitions int32

@@ -2,11 +2,15 @@ package harness_test
 
 import (
 	"context"
+	"errors"
+	"net/http/httptest"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/sr/srfake"
 
 	"github.com/ksim-dev/ksim/harness"
 	"github.com/ksim-dev/ksim/harness/backend"
@@ -90,6 +94,11 @@ func TestFaultThatDoesNotHappenIsUnknown(t *testing.T) {
 		{fault.Refusals{Label: "transient-failures", Kinds: []string{"transient"}}, "refused nothing of kind [transient]", nil},
 		{fault.CrashAt{Step: fault.StepEffect, Target: "m1", K: 500}, "its batches are smaller", nil},
 		{fault.OutOfMemory{Target: "m1"}, "cannot be limited", inProcess},
+		{fault.DeadLettersMissing{}, "no poison was met", nil},
+		{fault.DeadLetterTooLarge{}, "no oversized poison was met", nil},
+		{fault.DeadLettersAway{}, "no member produced a dead letter", nil},
+		{fault.UnknownSchemas{}, "has no schemas", nil},
+		{fault.RegistryTrouble{}, "has no schemas", nil},
 		{fault.RefusalStorm{For: time.Minute}, "did not last", nil},
 		{fault.SinkHang{For: time.Minute}, "nothing hung for 1m0s", nil},
 		{fault.HungHandler{Target: "m1"}, "no effect of m1 hung for 45s", nil},
@@ -125,5 +134,40 @@ func TestScenarioThatTheBackendCannotRunIsUnknown(t *testing.T) {
 	r := harness.RunScenario(context.Background(), testConfig(t, sound), sc)
 	if r.Err != nil || r.Verdict != check.Unknown || !strings.Contains(r.Reason, "embedded backend cannot pause a broker") {
 		t.Fatalf("verdict %s, reason %q, err %v", r.Verdict, r.Reason, r.Err)
+	}
+}
+
+func TestScenarioWithSchemasNeedsARegistry(t *testing.T) {
+	t.Parallel()
+	sc := harness.Scenario{Name: "registry-down", Schemas: true, Faults: []fault.Fault{fault.RegistryTrouble{}}}
+	for reason, registry := range map[string]func() (string, error){
+		"this run has none":                   nil,
+		"no Schema Registry: it is not there": func() (string, error) { return "", errors.New("it is not there\nand more") },
+	} {
+		cfg := testConfig(t, sound)
+		cfg.Registry = registry
+		r := harness.RunScenario(context.Background(), cfg, sc)
+		if r.Err != nil || r.Verdict != check.Unknown || !strings.HasPrefix(r.Reason, "not run:") || !strings.HasSuffix(r.Reason, reason) {
+			t.Errorf("verdict %s, reason %q, err %v; want unknown because %s", r.Verdict, r.Reason, r.Err, reason)
+		}
+	}
+}
+
+// Members that decode nothing do not ask the registry, so that it is down shows nothing.
+func TestRegistryThatNobodyAsksIsMissed(t *testing.T) {
+	t.Parallel()
+	registry := httptest.NewServer(srfake.NewRegistry().Handler())
+	t.Cleanup(registry.Close)
+	cfg := testConfig(t, sound)
+	cfg.Registry = func() (string, error) { return registry.URL, nil }
+	r := harness.RunScenario(context.Background(), cfg, harness.Scenario{Name: "registry-down", Schemas: true, Faults: []fault.Fault{fault.RegistryTrouble{}}})
+	if r.Err != nil || r.Verdict != check.Unknown {
+		t.Fatalf("verdict %s, err %v: %s", r.Verdict, r.Err, r.Reason)
+	}
+	if c := verdictOf(t, r, "faults-happened"); !strings.Contains(c.Reason, "no member asked the registry") {
+		t.Errorf("faults-happened: %s", c.Reason)
+	}
+	if c := verdictOf(t, r, "no-loss"); c.Verdict != check.Held {
+		t.Errorf("no-loss is %s: %s", c.Verdict, c.Reason)
 	}
 }

@@ -21,6 +21,8 @@ type feeder struct {
 	poisoned bool
 	sent     int
 	more     iter.Seq[workload.Message]
+	// encode makes of a message what is sent, at the moment at which it is; nil sends it as it is.
+	encode func(workload.Message) (workload.Message, error)
 }
 
 // maxExtra bounds the messages beyond the plan.
@@ -114,6 +116,15 @@ func (f *feeder) take(n int) []workload.Message {
 func (f *feeder) send(ctx context.Context, part []workload.Message, rate float64) error {
 	if len(part) == 0 {
 		return nil
+	}
+	if f.encode != nil {
+		part = slices.Clone(part)
+		for i := range part {
+			var err error
+			if part[i], err = f.encode(part[i]); err != nil {
+				return err
+			}
+		}
 	}
 	_, err := f.producer.Run(ctx, slices.Values(part), rate)
 	return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -14,6 +15,7 @@ import (
 	"github.com/ksim-dev/ksim/harness/fault"
 	"github.com/ksim-dev/ksim/harness/history"
 	"github.com/ksim-dev/ksim/harness/observe"
+	"github.com/ksim-dev/ksim/harness/schemas"
 	"github.com/ksim-dev/ksim/harness/sink"
 	"github.com/ksim-dev/ksim/harness/subject"
 	"github.com/ksim-dev/ksim/harness/tap"
@@ -37,6 +39,8 @@ type stage struct {
 	lag      *observe.Lag
 	cancel   context.CancelFunc // of all members
 	names    names
+	registry *schemas.Proxy   // nil unless the scenario has schemas
+	encoder  *schemas.Encoder // likewise
 }
 
 // names are those of one scenario in Kafka. There is no output topic, "", where
@@ -56,11 +60,7 @@ func newNames(cfg Config, sc Scenario) names {
 // last one left open.
 func transactionalID(group, member string) string { return group + "." + member }
 
-// maxDeadLetterBytes leaves room for the headers that a dead letter, or an output, adds to
-// the largest record that fits into the topic itself.
-const maxDeadLetterBytes = "2097152"
-
-func newStage(ctx context.Context, cfg Config, sc Scenario, kafka backend.Kafka, dir string) (_ *stage, err error) {
+func newStage(ctx context.Context, cfg Config, sc Scenario, kafka backend.Kafka, dir, registry string) (_ *stage, err error) {
 	s := &stage{cfg: cfg, scenario: sc, kafka: kafka, names: newNames(cfg, sc), ledger: workload.NewLedger()}
 	defer func() {
 		if err != nil {
@@ -85,9 +85,15 @@ func newStage(ctx context.Context, cfg Config, sc Scenario, kafka backend.Kafka,
 	if err := s.observe(); err != nil {
 		return nil, err
 	}
+	if err := s.openRegistry(ctx, registry); err != nil {
+		return nil, err
+	}
 	s.feed, err = newFeeder(&workload.Producer{Client: s.client, Log: s.log, Ledger: s.ledger, Topic: s.names.topic}, cfg, sc)
 	if err != nil {
 		return nil, err
+	}
+	if s.encoder != nil {
+		s.feed.encode = s.encoder.Encode
 	}
 	s.enlist(dir)
 	if sc.SlowEvery > 0 {
@@ -110,18 +116,20 @@ func (s *stage) createTopics(ctx context.Context) error {
 	if err := s.kafka.CreateTopic(ctx, s.names.topic, s.cfg.Partitions, nil); err != nil {
 		return err
 	}
-	stamp, size := "LogAppendTime", maxDeadLetterBytes
+	size := maxDeadLetterBytes
 	if s.names.output != "" {
 		err := s.kafka.CreateTopic(ctx, s.names.output, s.cfg.Partitions, map[string]*string{"max.message.bytes": &size})
 		if err != nil {
 			return err
 		}
 	}
-	// The broker stamps dead letters when it has them: that tells whether
-	// one was acknowledged before its record was committed.
-	return s.kafka.CreateTopic(ctx, s.names.deadLetter, s.cfg.Partitions, map[string]*string{
-		"message.timestamp.type": &stamp, "max.message.bytes": &size,
-	})
+	if s.scenario.NoDeadLetters {
+		return nil
+	}
+	if s.scenario.DeadLetterBytes > 0 {
+		size = strconv.Itoa(s.scenario.DeadLetterBytes)
+	}
+	return s.deadLetters().create(ctx, size)
 }
 
 func (s *stage) enlist(dir string) {
@@ -141,6 +149,10 @@ func (s *stage) enlist(dir string) {
 		Log: s.log, Members: s.members, Sink: s.sink, Tap: s.tap, BatchSize: s.cfg.BatchSize,
 		SessionTimeout: s.cfg.SessionTimeout, AutoCommit: s.cfg.AutoCommit, Bound: s.cfg.FaultBound,
 	}
+	if s.registry != nil {
+		s.members.env.SchemaRegistryURL = s.registry.URL()
+	}
+	s.faults.DeadLetters, s.faults.Registry, s.faults.Schemas = s.deadLetters(), s.registry, s.encoder
 	if brokers, ok := s.kafka.(backend.Restarter); ok && s.kafka.Capabilities().RestartBroker {
 		s.faults.Brokers = &brokerAdmin{Restarter: brokers, client: s.client, names: s.names}
 	}
@@ -160,6 +172,9 @@ func (s *stage) close() error {
 	}
 	if s.tap != nil {
 		s.tap.Close()
+	}
+	if s.registry != nil {
+		s.registry.Close()
 	}
 	if s.sink != nil {
 		bounded, cancel := context.WithTimeout(context.Background(), 5*time.Second)

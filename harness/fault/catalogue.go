@@ -47,6 +47,13 @@ func All() []Fault {
 		SlowStart{Target: "m1"},
 		PartialBatch{Target: "m1"},
 		PartialBatch{Target: "m1", Reset: true},
+		DeadLettersMissing{},
+		DeadLetterTooLarge{},
+		DeadLettersAway{},
+		UnknownSchemas{},
+		RegistryTrouble{},
+		RegistryTrouble{Status: http.StatusServiceUnavailable},
+		RegistryTrouble{Delay: 2 * time.Second},
 		RefusalStorm{},
 		RefusalStorm{Status: http.StatusTooManyRequests},
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ksim-dev/ksim/harness/history"
+	"github.com/ksim-dev/ksim/harness/schemas"
 	"github.com/ksim-dev/ksim/harness/sink"
 	"github.com/ksim-dev/ksim/harness/tap"
 )
@@ -77,6 +78,10 @@ type Env struct {
 	Sink    *sink.Sink
 	Tap     *tap.Tap
 	Brokers Brokers // nil where the backend cannot take brokers down
+
+	DeadLetters DeadLetters
+	Registry    *schemas.Proxy   // nil where the scenario has no schemas
+	Schemas     *schemas.Encoder // likewise
 
 	BatchSize      int
 	SessionTimeout time.Duration

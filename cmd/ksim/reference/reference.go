@@ -27,7 +27,8 @@ const (
 	MinBackoff = firstBackoff * 4 / 5 // 1 − jitter
 )
 
-// Run consumes as env says until ctx ends, and then stops gracefully. Beside
+// Run consumes as env says until ctx ends, and then stops gracefully. With KSIM_SCHEMA_REGISTRY_URL
+// it decodes each value by its schema before it posts it. Beside
 // the variables of every subject it reads
 //
 //	KSIM_ORDER               partition (default), key or none
@@ -56,6 +57,9 @@ func Run(ctx context.Context, env subject.Env) error {
 		handler = s.batch(cfg.Order != consumer.Unordered)
 	default:
 		return fmt.Errorf("reference: KSIM_EFFECT is %q: give record or batch", effect)
+	}
+	if handler, err = decoding(env.SchemaRegistryURL, handler); err != nil {
+		return err
 	}
 	c, done, err := build(ctx, env, cfg, s, handler)
 	if err != nil {
