@@ -122,6 +122,7 @@ func (c Config) with(s Scenario) Config {
 	if s.MaxPollInterval > 0 {
 		c.MaxPollInterval = s.MaxPollInterval
 	}
+	c.Promises.Drain = c.Promises.Drain && !s.Undrained
 	if len(s.Extra) > 0 {
 		extra := maps.Clone(s.Extra)
 		for name, value := range c.Extra {

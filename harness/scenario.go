@@ -34,6 +34,9 @@ type Scenario struct {
 	// Extra are more variables in the environment of every member, over those of Config: what a
 	// scenario asks of a subject that can do it. One that knows none of them may show too little, which is unknown.
 	Extra map[string]string
+	// Undrained: members may end by themselves, with work that nobody could finish. A promise to drain is not
+	// one to do that, and is not judged.
+	Undrained bool
 	// NoDeadLetters: there is no dead-letter topic at the start. A fault makes it.
 	NoDeadLetters bool
 	// DeadLetterBytes is the largest record (max.message.bytes) that the dead-letter topic takes at the

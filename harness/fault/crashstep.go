@@ -2,6 +2,7 @@ package fault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -104,15 +105,11 @@ func (f CrashAt) rule(env *Env, member string) tap.Rule {
 	}
 	switch f.Step {
 	case StepJoin:
-		r.Match = func(c tap.Call) bool { return is(c, kmsg.JoinGroup, kmsg.ConsumerGroupHeartbeat) }
+		beat := f.beat(1)
+		r.Match = func(c tap.Call) bool { return is(c, kmsg.JoinGroup) || is(c, kmsg.ConsumerGroupHeartbeat) && beat(c) }
 	case StepSync, StepSyncAnswer:
-		beats := 0 // the first is its join; only one call of a member is under way in its group
-		r.Match = func(c tap.Call) bool {
-			if is(c, kmsg.ConsumerGroupHeartbeat) {
-				beats++
-			}
-			return is(c, kmsg.SyncGroup) || beats == 2
-		}
+		beat := f.beat(2)
+		r.Match = func(c tap.Call) bool { return is(c, kmsg.SyncGroup) || is(c, kmsg.ConsumerGroupHeartbeat) && beat(c) }
 	case StepFetched:
 		r.Match = func(c tap.Call) bool { return is(c, kmsg.Fetch) && waiting(env.Log, member) > 0 }
 	case StepLeave:
@@ -124,6 +121,21 @@ func (f CrashAt) rule(env *Env, member string) tap.Rule {
 		r.Match = func(c tap.Call) bool { return is(c, kmsg.OffsetCommit, kmsg.EndTxn) && advances(env.Log, c) }
 	}
 	return r
+}
+
+// beat chooses a heartbeat of KIP-848, which has no calls to join and sync: of a new member the n-th, of
+// one that runs the first in a newer epoch, by which it learns of the rebalance. A member has one under way at a time.
+func (f CrashAt) beat(n int) func(tap.Call) bool {
+	seen, epoch := 0, int32(0)
+	return func(c tap.Call) bool {
+		if seen++; seen == 1 {
+			epoch = c.Generation
+		}
+		if f.Target == "" {
+			return seen == n
+		}
+		return c.Generation > epoch
+	}
 }
 
 // atCall kills a member at a call of its daily work.
@@ -214,17 +226,19 @@ func (f CrashAt) atLeave(ctx context.Context, env *Env) (string, error) {
 	kill, ended := make(chan struct{}), make(chan error, 1)
 	go func() { ended <- env.Members.Interrupt(ctx, f.Target, life, kill) }()
 	var call tap.Call
+	var err error
 	select {
 	case call = <-armed.Hit():
 		close(kill)
-	case err := <-ended:
-		if err != nil {
-			return "", err
+		err = <-ended
+	case err = <-ended:
+		if err == nil {
+			err = Missed("%s overran its deadline, and did not leave", f.Target)
 		}
-		return "", Missed("%s overran its deadline, and did not leave", f.Target)
 	}
-	if err := <-ended; err != nil {
-		return "", err
+	if err != nil { // the run goes on with all members
+		armed.Remove()
+		return "", errors.Join(err, env.Members.Start(context.WithoutCancel(ctx), f.Target))
 	}
 	note := fmt.Sprintf("%s was asked to stop and killed with %s held; %d done and not committed", f.Target, tell(call), doneSinceCommit(env.Log, f.Target))
 	if err := env.Members.Start(ctx, f.Target); err != nil {

@@ -178,13 +178,17 @@ func (f FrozenAtCommit) Inject(ctx context.Context, env *Env) (string, error) {
 		return "", err
 	}
 	armed := env.Tap.Add(tap.Rule{
-		Name: f.Name(), Member: f.Target, Key: kmsg.OffsetCommit.Int16(), Times: 1, Action: tap.Hold{}, Direction: tap.Request,
-		Match: func(c tap.Call) bool { return advances(env.Log, c) },
+		Name: f.Name(), Member: f.Target, Key: tap.AnyKey, Times: 1, Action: tap.Hold{}, Direction: tap.Request,
+		// In a transaction it is the offsets that the group refuses, not its end: which, once they were
+		// taken along, would keep others from the partition until it comes (KIP-447).
+		Match: func(c tap.Call) bool {
+			return (c.Key == kmsg.OffsetCommit.Int16() || c.Key == kmsg.TxnOffsetCommit.Int16()) && advances(env.Log, c)
+		},
 	})
 	defer armed.Remove()
 	call, ok := awaitCall(ctx, armed)
 	if !ok {
-		return "", Missed("%s sent no commit for its work outside of a transaction", f.Target)
+		return "", Missed("%s sent no commit for its work", f.Target)
 	}
 	since := env.Log.Last()
 	held := history.Event{Member: f.Target, Incarnation: call.Incarnation, Topic: call.Commits[0].Topic, Partition: call.Commits[0].Partition, Offset: call.Commits[0].Offset}
