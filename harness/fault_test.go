@@ -93,6 +93,7 @@ func TestFaultThatDoesNotHappenIsUnknown(t *testing.T) {
 		{fault.CoordinatorDown{Of: fault.Transaction, Target: "m1", Kill: true}, "no brokers that could be taken down", nil},
 		{fault.Refusals{Label: "transient-failures", Kinds: []string{"transient"}}, "refused nothing of kind [transient]", nil},
 		{fault.CrashAt{Step: fault.StepEffect, Target: "m1", K: 500}, "its batches are smaller", nil},
+		{fault.CrashAt{Step: fault.StepLeave, Target: "m1"}, "ended in good order before it could be killed", hushed},
 		{fault.OutOfMemory{Target: "m1"}, "cannot be limited", inProcess},
 		{fault.DeadLettersMissing{}, "no poison was met", nil},
 		{fault.DeadLetterTooLarge{}, "no oversized poison was met", nil},
