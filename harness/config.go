@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -20,6 +21,9 @@ type Config struct {
 	Dir     string // each scenario gets a directory below it
 	Kafka   Provider
 	Subject subject.Subject
+	// Registry returns the base URL, in Confluent's API, of a Schema Registry for the scenarios that have
+	// schemas; its error is why these are not run. Nil: there is none.
+	Registry func() (url string, err error)
 
 	Members    int
 	Partitions int32
@@ -190,6 +194,16 @@ func (c Config) with(s Scenario) Config {
 	}
 	if s.MaxPollInterval > 0 {
 		c.MaxPollInterval = s.MaxPollInterval
+	}
+	c.Promises.Drain = c.Promises.Drain && !s.Undrained
+	if len(s.Extra) > 0 {
+		extra := maps.Clone(s.Extra)
+		for name, value := range c.Extra {
+			if _, set := extra[name]; !set {
+				extra[name] = value
+			}
+		}
+		c.Extra = extra
 	}
 	return c
 }

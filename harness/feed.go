@@ -23,6 +23,8 @@ type feeder struct {
 	sent     int
 	next     func() (workload.Message, bool) // one that is not in the plan
 	close    func()
+	// encode makes of a message what is sent, at the moment at which it is; nil sends it as it is.
+	encode func(workload.Message) (workload.Message, error)
 
 	// sending is held while messages are handed over: who holds it stops the workload.
 	sending sync.Mutex
@@ -137,10 +139,18 @@ func (f *feeder) send(ctx context.Context, part []workload.Message, rate float64
 	}
 	f.sending.Lock()
 	defer f.sending.Unlock()
-	if f.partitions > 0 {
+	if f.partitions > 0 || f.encode != nil {
 		part = slices.Clone(part)
-		for i := range part {
+	}
+	for i := range part {
+		if f.partitions > 0 {
 			part[i].Partition = workload.PartitionOf(part[i].Key, f.partitions)
+		}
+		if f.encode != nil {
+			var err error
+			if part[i], err = f.encode(part[i]); err != nil {
+				return err
+			}
 		}
 	}
 	_, err := f.producer.Run(ctx, slices.Values(part), rate)

@@ -54,7 +54,7 @@ func RunLoad(ctx context.Context, cfg Config, lc LoadConfig) (load.Result, error
 		return load.Result{}, err
 	}
 	defer release()
-	s, err := newStage(ctx, cfg, sc, kafka, dir)
+	s, err := newStage(ctx, cfg, sc, kafka, dir, "")
 	if err != nil {
 		return load.Result{}, err
 	}

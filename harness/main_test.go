@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -35,6 +36,10 @@ var (
 		}
 		return orders.Consume(ctx, env)
 	}}
+	hushed = subject.Func{Label: "hushed", Run: func(ctx context.Context, env subject.Env) error {
+		context.AfterFunc(ctx, func() { os.Exit(0) }) // SIGTERM ends it without another word
+		return orders.Consume(context.WithoutCancel(ctx), env)
+	}}
 	brittle = subject.Func{Label: "brittle", Run: func(ctx context.Context, env subject.Env) error {
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 		defer cancel()
@@ -46,7 +51,7 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	reexec.Main(sound.Mode(), stubborn.Mode(), babbler.Mode(), brittle.Mode(), transacting.Mode(), outside.Mode(), hasty.Mode(), wordless.Mode(), forgetful.Mode(), latest.Mode(), subject.GuardMode())
+	reexec.Main(sound.Mode(), stubborn.Mode(), babbler.Mode(), hushed.Mode(), brittle.Mode(), transacting.Mode(), outside.Mode(), hasty.Mode(), wordless.Mode(), forgetful.Mode(), latest.Mode(), subject.GuardMode())
 	goleak.VerifyTestMain(m)
 }
 

@@ -255,59 +255,6 @@ func (g *members) alive(name string, incarnation int) (*member, error) {
 	return m, nil
 }
 
-// Stop implements fault.Members.
-func (g *members) Stop(ctx context.Context, name string) error {
-	m, err := g.take(name, anyLife)
-	if err != nil {
-		return err
-	}
-	stopping := g.log.Append(history.Event{Kind: history.MemberStopping, Member: name, Incarnation: m.incarnation})
-	if err := m.inst.Terminate(); err != nil {
-		return fmt.Errorf("stop %s: %w", name, err)
-	}
-	deadline := time.NewTimer(g.cfg.StopDeadline)
-	defer deadline.Stop()
-	how, text := history.Stopped, ""
-	select {
-	case <-m.inst.Done():
-		text = exitText(m.inst.Exit())
-	case <-deadline.C:
-		how, text = history.Killed, deadlineNote
-	case <-ctx.Done():
-		how, text = history.Killed, "the run was cancelled"
-	}
-	// Kill is harmless after an orderly end, and ends children left behind.
-	if err := m.inst.Kill(); err != nil {
-		return fmt.Errorf("stop %s: %w", name, err)
-	}
-	<-m.inst.Done()
-	g.mu.Lock()
-	g.end(m, how, text)
-	g.mu.Unlock()
-	if how == history.Killed {
-		_ = g.Release(context.WithoutCancel(ctx), name)
-	} else if m.wire.InstanceID() == "" || m.wire.Protocol() != "classic" { // a static member of a classic group keeps its seat, without a word
-		g.awaitLastWords(ctx, m, stopping.Seq)
-	}
-	m.wire.Close()
-	return nil
-}
-
-// lastWords is how long the tap may take to read what a member sent before it ended.
-const lastWords = time.Second
-
-// awaitLastWords waits until the tap has read that the member left. A client
-// that does not wait for the answer has ended by then, and closing its
-// connections at once would cut off what it said.
-func (g *members) awaitLastWords(ctx context.Context, m *member, since int64) {
-	bounded, cancel := context.WithTimeout(ctx, lastWords)
-	defer cancel()
-	// That it did not leave is for the check to say.
-	_, _ = g.log.Await(bounded, since, func(e history.Event) bool {
-		return e.Kind == history.Left && e.Member == m.name && e.Incarnation == m.incarnation
-	})
-}
-
 // Kill implements fault.Members.
 func (g *members) Kill(_ context.Context, name string, incarnation int) error {
 	m, err := g.take(name, incarnation)

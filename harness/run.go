@@ -77,7 +77,12 @@ func RunScenario(ctx context.Context, cfg Config, sc Scenario) (res Result) {
 		res.Verdict, res.Reason = check.Unknown, reason
 		return res
 	}
-	s, err := newStage(ctx, cfg, sc, kafka, filepath.Join(cfg.Dir, res.Dir))
+	registry, reason := cfg.registry(sc)
+	if reason != "" {
+		res.Verdict, res.Reason = check.Unknown, reason
+		return res
+	}
+	s, err := newStage(ctx, cfg, sc, kafka, filepath.Join(cfg.Dir, res.Dir), registry)
 	if err != nil {
 		res.Err = err
 		return res

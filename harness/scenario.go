@@ -50,6 +50,23 @@ type Scenario struct {
 	// Promise changes what the subject promises for this scenario; nil leaves it.
 	Promise func(*history.Promises)
 
+	// Extra are more variables in the environment of every member, over those of Config: what a
+	// scenario asks of a subject that can do it. One that knows none of them may show too little, which is unknown.
+	Extra map[string]string
+	// Undrained: members may end by themselves, with work that nobody could finish. A promise to drain is not
+	// one to do that, and is not judged.
+	Undrained bool
+	// NoDeadLetters: there is no dead-letter topic at the start. A fault makes it.
+	NoDeadLetters bool
+	// DeadLetterBytes is the largest record (max.message.bytes) that the dead-letter topic takes at the
+	// start; 0 is what takes any. A fault widens it.
+	DeadLetterBytes int
+	// Schemas: values are Avro, in the wire format of a Schema Registry that the members are told of. What cannot be
+	// decoded names a schema that nobody knows. Where there is no registry the scenario is not run.
+	Schemas bool
+	// IdempotentSink: the downstream system knows a repeated effect and says so ("duplicate").
+	IdempotentSink bool
+
 	// Faults are injected one after the other while messages flow.
 	Faults []fault.Fault
 	// Phases take the place of Faults in scenarios that go through several: they follow each other between

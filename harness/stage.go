@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/ksim-dev/ksim/harness/fault"
 	"github.com/ksim-dev/ksim/harness/history"
 	"github.com/ksim-dev/ksim/harness/observe"
+	"github.com/ksim-dev/ksim/harness/schemas"
 	"github.com/ksim-dev/ksim/harness/sink"
 	"github.com/ksim-dev/ksim/harness/subject"
 	"github.com/ksim-dev/ksim/harness/tap"
@@ -42,6 +44,8 @@ type stage struct {
 	cancel        context.CancelFunc // of all members
 	names         names
 	waived        map[string]string // see history.Header
+	registry      *schemas.Proxy    // nil unless the scenario has schemas
+	encoder       *schemas.Encoder  // likewise
 }
 
 // names are those of one scenario in Kafka. There is no output topic, "", where
@@ -61,11 +65,7 @@ func newNames(cfg Config, sc Scenario) names {
 // last one left open.
 func transactionalID(group, member string) string { return group + "." + member }
 
-// maxDeadLetterBytes leaves room for the headers that a dead letter, or an output, adds to
-// the largest record that fits into the topic itself.
-const maxDeadLetterBytes = "2097152"
-
-func newStage(ctx context.Context, run Config, sc Scenario, kafka backend.Kafka, dir string) (_ *stage, err error) {
+func newStage(ctx context.Context, run Config, sc Scenario, kafka backend.Kafka, dir, registry string) (_ *stage, err error) {
 	cfg := run.with(sc)
 	s := &stage{cfg: cfg, scenario: sc, kafka: kafka, names: newNames(cfg, sc), ledger: workload.NewLedger(), waived: sc.waived(run.Promises)}
 	defer func() {
@@ -83,7 +83,7 @@ func newStage(ctx context.Context, run Config, sc Scenario, kafka backend.Kafka,
 	if s.client, err = kgo.NewClient(append(opts, kgo.ClientID("ksim"))...); err != nil {
 		return nil, fmt.Errorf("connect to Kafka: %w", err)
 	}
-	s.sink, err = sink.Start(sink.Config{Log: s.log, Ledger: s.ledger, Topic: s.names.topic})
+	s.sink, err = sink.Start(sink.Config{Log: s.log, Ledger: s.ledger, Topic: s.names.topic, Idempotent: sc.IdempotentSink})
 	if err != nil {
 		return nil, err
 	}
@@ -91,8 +91,14 @@ func newStage(ctx context.Context, run Config, sc Scenario, kafka backend.Kafka,
 	if err := s.observe(); err != nil {
 		return nil, err
 	}
+	if err := s.openRegistry(ctx, registry); err != nil {
+		return nil, err
+	}
 	if err := s.prepareFeed(); err != nil {
 		return nil, err
+	}
+	if s.encoder != nil {
+		s.feed.encode = s.encoder.Encode
 	}
 	s.enlist(dir)
 	if err := s.observeMetrics(); err != nil {
@@ -150,11 +156,13 @@ func (s *stage) createTopics(ctx context.Context) error {
 			return err
 		}
 	}
-	// The broker stamps dead letters when it has them: that tells whether
-	// one was acknowledged before its record was committed.
-	return s.kafka.CreateTopic(ctx, s.names.deadLetter, s.cfg.Partitions, map[string]*string{
-		"message.timestamp.type": &stamp, "max.message.bytes": &size,
-	})
+	if s.scenario.NoDeadLetters {
+		return nil
+	}
+	if s.scenario.DeadLetterBytes > 0 {
+		size = strconv.Itoa(s.scenario.DeadLetterBytes)
+	}
+	return s.deadLetters().create(ctx, size)
 }
 
 // createTopic makes the topic under test, with what the scenario wants of it.
@@ -184,6 +192,10 @@ func (s *stage) enlist(dir string) {
 		Blind:          s.cfg.Evidence != history.EvidenceEffects,
 		SessionTimeout: s.session(), AutoCommit: s.cfg.AutoCommit, Bound: s.cfg.FaultBound,
 	}
+	if s.registry != nil {
+		s.members.env.SchemaRegistryURL = s.registry.URL()
+	}
+	s.faults.DeadLetters, s.faults.Registry, s.faults.Schemas = s.deadLetters(), s.registry, s.encoder
 	s.faults.Brokers, s.faults.Topics = newBrokerAdmin(s.kafka, s.client, s.names), topicAdmin{s}
 }
 
@@ -198,6 +210,9 @@ func (s *stage) close() error {
 	}
 	if s.tap != nil {
 		s.tap.Close()
+	}
+	if s.registry != nil {
+		s.registry.Close()
 	}
 	if s.sink != nil {
 		bounded, cancel := context.WithTimeout(context.Background(), 5*time.Second)

@@ -16,7 +16,8 @@ import (
 // All returns the catalogue, in the order in which it is best read: from a
 // quiet day to the worst one. The slice is the caller's.
 func All() []harness.Scenario {
-	return slices.Concat(quiet(), crashes(), troubles(), wire(), brokers(), dataShapes())
+	return slices.Concat(quiet(), crashes(), troubles(), crashSteps(), zombies(), handlers(), downstreams(), deadLetters(), registries(),
+		wire(), brokers(), dataShapes())
 }
 
 // quiet is what every consumer lives through on an ordinary day.

@@ -14,6 +14,7 @@ import (
 	"github.com/ksim-dev/ksim/harness"
 	"github.com/ksim-dev/ksim/harness/check"
 	"github.com/ksim-dev/ksim/harness/history"
+	"github.com/ksim-dev/ksim/internal/services"
 	"github.com/ksim-dev/ksim/reports"
 	"github.com/ksim-dev/ksim/scenarios"
 	"github.com/ksim-dev/ksim/scenarios/script"
@@ -142,6 +143,8 @@ func (j *job) run(cmd *cobra.Command, o *options) error {
 		return err
 	}
 	j.cfg.Kafka = kafka
+	j.cfg.Registry = services.SharedRegistry
+	defer services.StopShared()
 	if kafka.prefix != "" {
 		j.cfg.TopicPrefix = kafka.prefix
 	}

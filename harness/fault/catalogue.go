@@ -1,6 +1,9 @@
 package fault
 
-import "time"
+import (
+	"net/http"
+	"time"
+)
 
 // All lists every kind of fault once, for the docs and `ksim list faults`.
 func All() []Fault {
@@ -50,5 +53,39 @@ func All() []Fault {
 		Wire{Target: "m1", API: "Fetch", Direction: "response", Action: "quota", ThrottleTime: 500 * time.Millisecond, Times: 2},
 		Wire{Target: "m1", API: "commit", Action: "freeze", Times: 1, Lasts: time.Second},
 		Wire{Target: "m1", API: "Fetch", Direction: "response", Action: "corrupt", Topic: "workload", Times: 1},
+		CrashAt{Step: StepFetched, Target: "m1"},
+		CrashAt{Step: StepEffect, Target: "m1", K: 1},
+		CrashAt{Step: StepEffect, Target: "m1", K: Middle},
+		CrashAt{Step: StepEffect, Target: "m1", K: Last},
+		CrashAt{Step: StepBeforeCommit, Target: "m1", K: 3},
+		CrashAt{Step: StepAfterCommit, Target: "m1", K: 3},
+		CrashAt{Step: StepJoin},
+		CrashAt{Step: StepSync},
+		CrashAt{Step: StepSyncAnswer, Target: "m1"},
+		CrashAt{Step: StepLeave, Target: "m1"},
+		OutOfMemory{Target: "m1"},
+		Zombies{Targets: []string{"m1", "m2"}},
+		FrozenAtCommit{Target: "m1"},
+		ShortFreeze{Target: "m1", Times: 3},
+		HungHandler{Target: "m1"},
+		BadAnswer{Target: "m1", Kind: "server-error"},
+		BadAnswer{Target: "m1", Kind: "panic"},
+		BadAnswer{Target: "m1", Kind: "garbage"},
+		BadAnswer{Target: "m1", Kind: "truncated"},
+		Unanswered{Target: "m1"},
+		Unanswered{Target: "m1", For: time.Second},
+		SinkHang{},
+		SlowStart{Target: "m1"},
+		PartialBatch{Target: "m1"},
+		PartialBatch{Target: "m1", Reset: true},
+		DeadLettersMissing{},
+		DeadLetterTooLarge{},
+		DeadLettersAway{},
+		UnknownSchemas{},
+		RegistryTrouble{},
+		RegistryTrouble{Status: http.StatusServiceUnavailable},
+		RegistryTrouble{Delay: 2 * time.Second},
+		RefusalStorm{},
+		RefusalStorm{Status: http.StatusTooManyRequests},
 	}
 }

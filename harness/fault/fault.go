@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ksim-dev/ksim/harness/history"
+	"github.com/ksim-dev/ksim/harness/schemas"
 	"github.com/ksim-dev/ksim/harness/sink"
 	"github.com/ksim-dev/ksim/harness/tap"
 )
@@ -35,6 +36,9 @@ type Members interface {
 	Start(ctx context.Context, member string) error
 	// Stop sends SIGTERM and waits; past the deadline of a graceful stop it kills.
 	Stop(ctx context.Context, member string) error
+	// Interrupt sends SIGTERM to one life of a member and, as soon as kill is closed, SIGKILL; the
+	// broker is not told of that. ErrNotRunning if it ended by itself before.
+	Interrupt(ctx context.Context, member string, incarnation int, kill <-chan struct{}) error
 	// Spare names a member that has never run.
 	Spare() string
 	// Kill sends SIGKILL to the whole process group of one life of a member. The broker is not told.
@@ -47,6 +51,10 @@ type Members interface {
 	Release(ctx context.Context, member string) error
 	Freeze(ctx context.Context, member string, incarnation int) error // SIGSTOP
 	Thaw(ctx context.Context, member string, incarnation int) error   // SIGCONT
+	// Starve leaves one life of a member without memory, calls starving, waits until the kernel has
+	// killed it, and returns how many of its processes the kernel says it has killed for that. A
+	// member that ends so is started again like any that ends by itself.
+	Starve(ctx context.Context, member string, incarnation int, starving func()) (kills int, err error)
 	// AwaitStable waits until the live members own all partitions and are
 	// all in the newest generation.
 	AwaitStable(ctx context.Context) error
@@ -64,6 +72,10 @@ type Env struct {
 	// Blind: the subject makes no effects at the sink, and is judged by other evidence.
 	// What works by effects then goes by commits, or is missed at once.
 	Blind bool
+
+	DeadLetters DeadLetterTopic
+	Registry    *schemas.Proxy   // nil where the scenario has no schemas
+	Schemas     *schemas.Encoder // likewise
 
 	BatchSize      int
 	SessionTimeout time.Duration

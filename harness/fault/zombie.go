@@ -3,6 +3,7 @@ package fault
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ksim-dev/ksim/harness/history"
@@ -68,8 +69,13 @@ func (f Zombie) Inject(ctx context.Context, env *Env) (string, error) {
 // works on it. The session expires on its own; if the broker does not notice
 // in three sessions, the member is evicted in its name.
 func (f Zombie) awaitTakeover(ctx context.Context, env *Env, since int64, held history.Event) (string, error) {
+	return f.awaitTakeoverBy(ctx, env, since, held, []string{f.Target})
+}
+
+// awaitTakeoverBy is awaitTakeover by a member that is none of frozen.
+func (f Zombie) awaitTakeoverBy(ctx context.Context, env *Env, since int64, held history.Event, frozen []string) (string, error) {
 	taken := func(e history.Event) bool {
-		return e.Kind == history.Assigned && e.Member != f.Target && e.Partition == held.Partition
+		return e.Kind == history.Assigned && !slices.Contains(frozen, e.Member) && e.Partition == held.Partition
 	}
 	how := "its session expired"
 	bounded, cancel := context.WithTimeout(ctx, 3*env.SessionTimeout)
@@ -85,7 +91,7 @@ func (f Zombie) awaitTakeover(ctx context.Context, env *Env, since int64, held h
 		}
 	}
 	err = awaitEffects(ctx, env, owner.Seq, 1, func(e history.Event) bool {
-		return e.Member != f.Target && e.Partition == held.Partition
+		return !slices.Contains(frozen, e.Member) && e.Partition == held.Partition
 	})
 	if err != nil {
 		return "", Missed("%s took partition %d over and did nothing with it: %v", owner.Member, held.Partition, err)

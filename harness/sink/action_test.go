@@ -210,7 +210,7 @@ func TestHoldOutlivesTheClient(t *testing.T) {
 	entry, _ := b.ledger.ByID("m-1")
 	inc := b.incarnation("m1", 1)
 	gone := make(chan fate, 1)
-	go func() { gone <- b.effect(ctx, inc, entry) }()
+	go func() { gone <- b.effect(ctx, inc, entry, false) }()
 	b.hit(a)
 	cancel()
 	retry := b.background(b.url, body("m-1"))

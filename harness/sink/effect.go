@@ -25,6 +25,8 @@ const (
 	answer   ending = iota
 	hangUp          // close without an answer
 	resetNow        // close with a TCP reset
+	garbled         // answer with what is not HTTP, and close
+	cutShort        // close in the middle of an answer with status 200
 )
 
 var (
@@ -35,6 +37,8 @@ var (
 	untried   = fate{word: "untried", err: "an effect before this one failed", retryAfter: -1}
 	dropped   = fate{end: hangUp}
 	reset     = fate{end: resetNow}
+	garbage   = fate{end: garbled}
+	truncated = fate{end: cutShort}
 )
 
 func (f fate) ok() bool { return f.status == http.StatusOK }
@@ -44,6 +48,7 @@ type attempt struct {
 	sink    *Sink
 	inc     *incarnation
 	entry   workload.Entry
+	batch   bool // came in one
 	number  int
 	started int64 // Seq of its EffectStarted
 	alone   bool  // has the gate for itself
@@ -51,13 +56,13 @@ type attempt struct {
 }
 
 // effect takes one effect through the sink. Its ctx is that of the request.
-func (s *Sink) effect(ctx context.Context, inc *incarnation, e workload.Entry) fate {
+func (s *Sink) effect(ctx context.Context, inc *incarnation, e workload.Entry, batch bool) fate {
 	if !inc.enlist() {
 		s.drop(inc, e, 0, 0, "from a dead incarnation")
 		return dropped
 	}
 	defer inc.active.Done()
-	a := &attempt{sink: s, inc: inc, entry: e}
+	a := &attempt{sink: s, inc: inc, entry: e, batch: batch}
 	defer a.leave()
 	chosen, ok := a.enter(ctx)
 	if !ok {
@@ -80,13 +85,13 @@ func (s *Sink) effect(ctx context.Context, inc *incarnation, e workload.Entry) f
 			return f
 		}
 	}
-	return a.settle(ctx, false)
+	return a.settle(ctx, nil)
 }
 
 // enter passes the gate of the member and chooses the rules that act.
 func (a *attempt) enter(ctx context.Context) (chosen []*Armed, ok bool) {
 	alone, asked, passed := a.inc.gate.enter(a.until(ctx), func() (hold bool) {
-		chosen, hold = a.sink.rules.choose(a.inc.name, a.entry)
+		chosen, hold = a.sink.rules.choose(a.inc.name, a.entry, a.batch)
 		return hold
 	})
 	if !passed {
@@ -122,13 +127,18 @@ func (a *attempt) do(ctx context.Context, armed *Armed) (f fate, over bool) {
 		a.refused("reset")
 		armed.act()
 		return reset, true
+	case Garbage:
+		a.refused("garbage")
+		armed.act()
+		return garbage, true
 	case ResetAfter:
-		if f = a.settle(ctx, true); f.end == resetNow {
-			armed.act()
-		} else { // poison, say, is never applied
-			a.sink.rules.giveBack([]*Armed{armed})
-		}
+		f, _ = a.applyUntold(ctx, armed, &reset)
 		return f, true
+	case Truncate:
+		f, _ = a.applyUntold(ctx, armed, &truncated)
+		return f, true
+	case Silence:
+		return a.silence(ctx, armed, act), true
 	case Delay:
 		timer := time.NewTimer(act.For)
 		defer timer.Stop()
@@ -212,13 +222,17 @@ func (a *attempt) refuse(r Refuse) fate {
 	if r.RetryAfter > 0 {
 		f.retryAfter = r.RetryAfter
 	}
+	if r.Error != "" {
+		f.err = r.Error
+	}
 	a.refused(f.err)
 	return f
 }
 
-// settle decides by the ledger, and applies what is to be applied. The
+// settle decides by the ledger, and applies what is to be applied; instead, if not nil, is then the
+// fate of the client, which is not told. The
 // incarnation cannot end, and no other attempt at the record be decided, in the middle of it.
-func (a *attempt) settle(ctx context.Context, thenReset bool) (f fate) {
+func (a *attempt) settle(ctx context.Context, instead *fate) (f fate) {
 	s := a.sink
 	a.inc.mu.RLock()
 	defer a.inc.mu.RUnlock()
@@ -242,20 +256,20 @@ func (a *attempt) settle(ctx context.Context, thenReset bool) (f fate) {
 			f = fate{status: http.StatusServiceUnavailable, word: "unavailable", err: "unavailable"}
 			return
 		}
-		f = a.apply(r, thenReset)
+		f = a.apply(r, instead)
 	})
 	return f
 }
 
-func (a *attempt) apply(r *record, thenReset bool) fate {
+func (a *attempt) apply(r *record, instead *fate) fate {
 	s, repeat := a.sink, r.applied
 	r.applied++
 	a.inc.applied.Add(1)
 	if !s.cfg.Quiet {
 		ev := s.event(history.EffectDone, a.inc, a.entry)
 		ev.Ref, ev.Attempt, ev.Repeat = a.started, a.number, repeat
-		if thenReset {
-			ev.Note = "reset"
+		if instead != nil {
+			ev.Note = "reset" // whatever it is instead, nobody can know that it was applied
 		}
 		s.append(ev)
 	}
@@ -266,8 +280,8 @@ func (a *attempt) apply(r *record, thenReset bool) fate {
 		})
 	}
 	switch {
-	case thenReset:
-		return reset
+	case instead != nil:
+		return *instead
 	case s.cfg.Idempotent && repeat > 0:
 		return duplicate
 	}

@@ -34,7 +34,7 @@ func (s *Sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.RUnlock()
 	if closed {
-		end(w, false)
+		end(w, hangUp)
 		return
 	}
 	defer s.requests.Done()
@@ -108,7 +108,7 @@ func (s *Sink) read(w http.ResponseWriter, r *http.Request, inc *incarnation, bu
 	default:
 		// Cut off, or too slow. That is no garbage: a process that is killed
 		// while it posts looks just so.
-		end(w, false)
+		end(w, hangUp)
 	}
 	return false
 }
@@ -117,12 +117,12 @@ func (s *Sink) single(w http.ResponseWriter, r *http.Request, inc *incarnation, 
 	e, ok := s.find(r.Context(), reference{record: r.Header.Get(HeaderRecord), id: r.Header.Get(HeaderID), body: body})
 	f := unknown
 	if ok {
-		f = s.effect(r.Context(), inc, e)
+		f = s.effect(r.Context(), inc, e, false)
 	} else if !s.unmatched(inc, body, len(body)) {
 		f = dropped
 	}
 	if f.end != answer {
-		end(w, f.end == resetNow)
+		end(w, f.end)
 		return
 	}
 	f.setRetryAfter(w)
@@ -140,7 +140,7 @@ func (s *Sink) batch(w http.ResponseWriter, r *http.Request, inc *incarnation, b
 	b, reason := parseBatch(body)
 	if reason != "" {
 		if !s.unmatched(inc, body, len(body)) {
-			end(w, false)
+			end(w, hangUp)
 			return
 		}
 		reply(w, http.StatusBadRequest, word{Error: reason})
@@ -160,7 +160,7 @@ func (s *Sink) batch(w http.ResponseWriter, r *http.Request, inc *incarnation, b
 		case known:
 			id = e.ID
 			if f = untried; !failed || !stop {
-				f = s.effect(r.Context(), inc, e)
+				f = s.effect(r.Context(), inc, e, true)
 			}
 		case failed && stop:
 			f = untried
@@ -184,7 +184,7 @@ func (s *Sink) batch(w http.ResponseWriter, r *http.Request, inc *incarnation, b
 	})
 	switch {
 	case worst.end != answer:
-		end(w, worst.end == resetNow)
+		end(w, worst.end)
 	case !failed:
 		reply(w, http.StatusOK, word{Status: applied.word, Count: len(results)})
 	default:
@@ -247,15 +247,22 @@ func reply(w http.ResponseWriter, status int, body any) {
 	_, _ = w.Write(append(text, '\n')) // a client that is gone is in nobody's way
 }
 
-// end closes the connection without an answer; with reset the client sees a
-// TCP reset instead of an orderly end.
-func end(w http.ResponseWriter, reset bool) {
+// end closes the connection without an answer, or with a bad one.
+func end(w http.ResponseWriter, how ending) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return // gone already
 	}
-	if tcp, ok := conn.(*net.TCPConn); ok && reset {
-		_ = tcp.SetLinger(0)
+	_ = conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+	switch how {
+	case resetNow: // the client sees a TCP reset instead of an orderly end
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0)
+		}
+	case garbled:
+		_, _ = conn.Write([]byte("\x15\x03\x03 this is not HTTP\r\n\r\n"))
+	case cutShort:
+		_, _ = conn.Write([]byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 512\r\n\r\n{\"status\":"))
 	}
 	_ = conn.Close()
 }

@@ -14,8 +14,9 @@ type Rule struct {
 	// Match chooses records; nil is any. It is called while the gate of the member stands still:
 	// it must be quick and must not call the sink.
 	Match func(workload.Entry) bool
-	After int // lets so many matching attempts pass first
-	Times int // acts on so many, then never again; 0 is for ever
+	Batch bool // only effects that come in a batch
+	After int  // lets so many matching attempts pass first
+	Times int  // acts on so many, then never again; 0 is for ever
 	// Action is what happens: one of the action types of this package.
 	Action Action
 }
@@ -26,10 +27,12 @@ type Action interface{ action() }
 type (
 	// Refuse answers Status (400 to 599; anything else is taken for 503) and
 	// does not apply the effect. RetryAfter, rounded up to whole seconds, becomes the header of
-	// that name; with 429 and 503 the header is there even if it is 0.
+	// that name; with 429 and 503 the header is there even if it is 0. Error is what the body
+	// says; "" is what is usual for the status.
 	Refuse struct {
 		Status     int
 		RetryAfter time.Duration
+		Error      string
 	}
 	// Delay waits before the effect is applied. Other effects of the member go on.
 	Delay struct{ For time.Duration }
@@ -44,6 +47,14 @@ type (
 	ResetBefore struct{}
 	// ResetAfter applies the effect and resets the connection instead of answering.
 	ResetAfter struct{}
+	// Silence applies the effect and does not answer, while everything else of the member goes on. It
+	// ends with a reset after the time For (0: never), at Armed.Release, when the client gives up, or at Sink.End.
+	Silence struct{ For time.Duration }
+	// Garbage answers with what is not HTTP; the effect is not applied.
+	Garbage struct{}
+	// Truncate applies the effect and closes the connection in the middle of the
+	// answer, after its status (200).
+	Truncate struct{}
 )
 
 func (Refuse) action()      {}
@@ -52,11 +63,14 @@ func (Hold) action()        {}
 func (Hang) action()        {}
 func (ResetBefore) action() {}
 func (ResetAfter) action()  {}
+func (Silence) action()     {}
+func (Garbage) action()     {}
+func (Truncate) action()    {}
 
 // last tells whether no later rule sees an attempt that a has acted on.
 func last(a Action) bool {
 	switch a.(type) {
-	case Refuse, ResetBefore, ResetAfter:
+	case Refuse, ResetBefore, ResetAfter, Silence, Garbage, Truncate:
 		return true
 	}
 	return false
@@ -75,8 +89,8 @@ type Armed struct {
 }
 
 // Hit is closed when the rule has acted for the first time: a Hold then holds,
-// and everything else of the member stands still; a Delay or a Hang has begun; a refusal or a
-// reset is decided and in the history, though its answer may still be on its way.
+// and everything else of the member stands still; a Delay, a Hang or a Silence has begun; a refusal, a
+// reset or a bad answer is decided and in the history, though its answer may still be on its way.
 func (a *Armed) Hit() <-chan struct{} { return a.hit }
 
 // Hits is how often the rule has acted.
@@ -138,11 +152,11 @@ func (r *rules) remove(a *Armed) {
 }
 
 // choose returns the rules that act on an attempt, and whether one of them is a Hold.
-func (r *rules) choose(member string, e workload.Entry) (chosen []*Armed, hold bool) {
+func (r *rules) choose(member string, e workload.Entry, batch bool) (chosen []*Armed, hold bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, a := range r.all {
-		if a.rule.Action == nil || a.rule.Member != "" && a.rule.Member != member || a.rule.Match != nil && !a.rule.Match(e) {
+		if a.rule.Action == nil || a.rule.Batch && !batch || a.rule.Member != "" && a.rule.Member != member || a.rule.Match != nil && !a.rule.Match(e) {
 			continue
 		}
 		if a.seen++; a.seen <= a.rule.After || a.rule.Times > 0 && a.fired >= a.rule.Times {

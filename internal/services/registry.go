@@ -33,17 +33,44 @@ var shared struct {
 // call starts it; [StopAfter] in TestMain ends it.
 func Registry(t testing.TB) string {
 	t.Helper()
-	i := installed(t)
+	installed(t)
+	url, err := SharedRegistry()
+	if err != nil {
+		t.Fatalf("start the shared schema registry: %v", err)
+	}
+	return url
+}
+
+// SharedRegistry is what [Registry] returns, for a process that is no test. The error says
+// what is missing, or why the registry does not start.
+func SharedRegistry() (string, error) {
 	shared.Lock()
 	defer shared.Unlock()
 	if !shared.tried {
 		shared.tried = true
-		shared.registry, shared.err = newRegistry(i)
+		i, err := findRegistry()
+		if err == nil {
+			shared.registry, err = newRegistry(i)
+		} else {
+			err = fmt.Errorf("%s: %w", needsRegistry, err)
+		}
+		shared.err = err
 	}
 	if shared.err != nil {
-		t.Fatalf("start the shared schema registry: %v", shared.err)
+		return "", shared.err
 	}
-	return shared.registry.URL()
+	return shared.registry.URL(), nil
+}
+
+// StopShared ends what [SharedRegistry] has started. The next call starts it anew.
+func StopShared() {
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.registry != nil {
+		shared.registry.remove()
+		shared.registry = nil
+	}
+	shared.tried, shared.err = false, nil
 }
 
 // StopAfter returns m with a Run that ends the shared services after the tests:
@@ -57,14 +84,7 @@ type stopAfter struct{ m interface{ Run() int } }
 
 // Run runs the tests.
 func (s stopAfter) Run() int {
-	defer func() {
-		shared.Lock()
-		defer shared.Unlock()
-		if shared.registry != nil {
-			shared.registry.remove()
-			shared.registry = nil
-		}
-	}()
+	defer StopShared()
 	return s.m.Run()
 }
 

@@ -25,6 +25,7 @@ import (
 	"github.com/ksim-dev/ksim/harness/history"
 	"github.com/ksim-dev/ksim/harness/reexec"
 	"github.com/ksim-dev/ksim/harness/subject"
+	"github.com/ksim-dev/ksim/internal/services"
 	"github.com/ksim-dev/ksim/reports"
 	"github.com/ksim-dev/ksim/scenarios"
 )
@@ -111,6 +112,8 @@ func (s *suite) start() error {
 			return err
 		}
 	}
+	run.Registry = services.SharedRegistry
+	ginkgo.DeferCleanup(services.StopShared)
 	run.Promises = history.DefaultPromises()
 	if s.cfg.Adjust != nil {
 		s.cfg.Adjust(&run)

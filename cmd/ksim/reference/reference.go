@@ -27,11 +27,13 @@ const (
 	MinBackoff = firstBackoff * 4 / 5 // 1 − jitter
 )
 
-// Run consumes as env says until ctx ends, and then stops gracefully. Beside
+// Run consumes as env says until ctx ends, and then stops gracefully. With KSIM_SCHEMA_REGISTRY_URL
+// it decodes each value by its schema before it posts it. Beside
 // the variables of every subject it reads
 //
 //	KSIM_EFFECT              record (default): one POST for each record; batch: one for each batch
 //	KSIM_COMMIT_INTERVAL_MS  commit at this interval; without it, after every batch
+//	KSIM_PANIC               1: panic in the handler at an answer of the sink with status 500 and the reason "panic"
 //	KSIM_CONCURRENCY         handler calls side by side at most (default 64)
 //	KSIM_DELIVERY            at-least-once (default); or exactly once: transactions, outputs go to KSIM_OUTPUT_TOPIC; or sql, they go to
 //	KSIM_SQL_URL             a postgres:// URL or the path of an SQLite file; {topic} in it stands for the topic
@@ -44,6 +46,7 @@ func Run(ctx context.Context, env subject.Env) error {
 		return errors.New("reference: KSIM_SINK_URL is not set, so there is nowhere to post effects to")
 	}
 	s := newSink(env.SinkURL, cfg.Concurrency)
+	s.panics = env.Extra["KSIM_PANIC"] == "1"
 	defer s.close()
 	handler := consumer.Each(s.record)
 	switch effect := env.Extra["KSIM_EFFECT"]; effect {
@@ -54,6 +57,9 @@ func Run(ctx context.Context, env subject.Env) error {
 		return fmt.Errorf("reference: KSIM_EFFECT is %q: give record or batch", effect)
 	}
 	m := newExporter(env, &cfg)
+	if handler, err = decoding(env.SchemaRegistryURL, handler); err != nil {
+		return err
+	}
 	c, done, err := build(ctx, env, cfg, s, handler)
 	if err != nil {
 		return err

@@ -25,6 +25,7 @@ const maxAnswer = 16 << 20
 type sink struct {
 	url    string
 	client *http.Client
+	panics bool // where the sink asks for it
 }
 
 // newSink has no timeout of its own: an answer may be slow, and the handler
@@ -115,6 +116,9 @@ func (s *sink) post(ctx context.Context, url string, body []byte, headers map[st
 	out := response{status: resp.StatusCode, after: retryAfter(resp.Header.Get("Retry-After"))}
 	if out.body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer)); err != nil {
 		return response{}, unanswered(err)
+	}
+	if s.panics && out.status == http.StatusInternalServerError && bytes.Contains(out.body, []byte(`"error":"panic"`)) {
+		panic("the sink asked for a panic")
 	}
 	return out, nil
 }

@@ -63,7 +63,11 @@ func newSQL(ctx context.Context, env subject.Env, cfg consumer.Config, s *sink) 
 		return nil, nil, err
 	}
 	cfg.Offsets = store
-	c, err = consumer.New(cfg, postedFirst(s, store.Batch(insertOutputs(dialect))))
+	handler, err := decoding(env.SchemaRegistryURL, postedFirst(s, store.Batch(insertOutputs(dialect))))
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err = consumer.New(cfg, handler)
 	return c, func() { _ = db.Close() }, err
 }
 
