@@ -12,6 +12,11 @@ func (r *replay) group(pos int32, e *history.Event) {
 		l.static = l.static || e.Note == "static"
 	case history.Told:
 		l.told = pos
+		for _, s := range l.seats {
+			if s != nil && s.standing == zombie && s.told == none {
+				s.told = pos
+			}
+		}
 	case history.Left:
 		evicted := e.Note == "evicted"
 		if !evicted {
@@ -65,7 +70,7 @@ func (r *replay) lose(s *seat, pos int32, voluntary bool) {
 	if p.owner == s.life {
 		p.owner = none
 	}
-	s.until, s.retries = pos, nil
+	s.until, s.told, s.retries = pos, none, nil
 	kind := "rebalance"
 	switch {
 	case l.stopping != none:
