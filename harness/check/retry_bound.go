@@ -25,7 +25,8 @@ count anew, whoever had it in between. An attempt at a record that was done befo
 many. The wait is from a refusal to the next attempt of the same life at the same record.
 
 *Violated* by each record attempted more often, or sooner, than promised; and always by a crash loop: three members
-that exited on their own with the same record begun last. *Unknown* when no effect was seen. Not promised: the figures only.`,
+that exited on their own with the same record begun last, or one after the other while they owned a partition that got no further: what
+kills them need not come as far as an effect. *Unknown* when no effect was seen. Not promised: the figures only.`,
 	Judge: judgeRetryBound,
 }
 
@@ -125,6 +126,7 @@ func (ts *triers) at(rec, life int32) *tries {
 // subject may do that, whatever it promised.
 func (f *Facts) crashLoops(r *Result) int {
 	exits := map[int32][]int32{}
+	told := map[int32]bool{} // exits, by life
 	loops := 0
 	for i := range f.lives {
 		l := &f.lives[i]
@@ -135,9 +137,40 @@ func (f *Facts) crashLoops(r *Result) int {
 		exits[l.lastStarted] = at
 		if len(at) == crashLoop {
 			loops++
+			told[int32(i)] = true
 			r.Promised = true
 			r.violate(func() Evidence {
 				return f.of(l.lastStarted, "%d members exited on their own with this record begun last", crashLoop).by(f, l.ended).with(f, at...)
+			})
+		}
+	}
+	return loops + f.fruitless(r, told)
+}
+
+// fruitless finds partitions whose owners exited on their own, one after the other, without
+// a commit in between, while something waited there. Each exit is told once.
+func (f *Facts) fruitless(r *Result, told map[int32]bool) int {
+	loops := 0
+	for i := range f.parts {
+		p := &f.parts[i]
+		for n, row := 0, 0; n < len(p.exits); n++ {
+			if n > 0 && p.exits[n].committed != p.exits[n-1].committed {
+				row = 0
+			}
+			x := p.exits[n]
+			waiting := f.between(int32(i), x.committed, p.end)
+			if len(waiting) == 0 || f.records[waiting[0]].event > x.pos || f.mayWait(&f.records[waiting[0]]) {
+				continue
+			}
+			if row++; row != crashLoop || told[x.life] {
+				continue
+			}
+			loops++
+			told[x.life] = true
+			r.Promised = true
+			r.violate(func() Evidence {
+				return f.of(waiting[0], "%d members exited on their own, one after the other, while they owned its partition, and none got past it", crashLoop).
+					by(f, x.pos).with(f, p.exits[n-2].pos, p.exits[n-1].pos)
 			})
 		}
 	}
