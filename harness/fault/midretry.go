@@ -76,7 +76,7 @@ func (f RebalanceDuringRetry) Inject(ctx context.Context, env *Env) (string, err
 		return "", err
 	}
 	settled := settle(ctx, env)
-	// Proof: the record was tried again after its member had been told of the rebalance. What becomes of it
+	// Proof: the record was tried again after its member had joined anew, or had been told at least. What becomes of it
 	// then is for the consumer to decide: done, or put aside.
 	again, err := env.Log.Await(ctx, refused.Seq, func(e history.Event) bool {
 		return e.Kind == history.EffectStarted && e.Message == refused.Message
@@ -84,7 +84,7 @@ func (f RebalanceDuringRetry) Inject(ctx context.Context, env *Env) (string, err
 	switch {
 	case err != nil:
 		return "", Missed("nobody tried %s again: %v", refused.Where(), err)
-	case again.Seq <= told:
+	case again.Seq <= told && !joined(env.Log, refused, again):
 		return "", Missed("%s tried %s again before it heard of the rebalance, though it was asked to wait %s", again.Who(), refused.Where(), retryAfter)
 	}
 	_, err = env.Log.Await(ctx, again.Seq, func(e history.Event) bool {
@@ -94,4 +94,14 @@ func (f RebalanceDuringRetry) Inject(ctx context.Context, env *Env) (string, err
 		return "", Missed("%s came to no end: %v", refused.Where(), err)
 	}
 	return fmt.Sprintf("%s while %s waited for its next attempt at %s (%s), which %s made", note, f.Target, refused.Where(), refused.Message, again.Who()) + settled, nil
+}
+
+// joined tells whether the member of an effect has joined anew between it and another one.
+func joined(log *history.Log, from, to history.Event) bool {
+	for _, e := range log.Events(from.Seq) {
+		if e.Kind == history.Joining && e.Member == from.Member && e.Seq < to.Seq {
+			return true
+		}
+	}
+	return false
 }

@@ -53,3 +53,13 @@ func (c *consumer) every(d time.Duration, f func()) {
 		}
 	}
 }
+
+// pause waits, or until the consumer is asked to stop.
+func (c *consumer) pause(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.asked.Done():
+	}
+}

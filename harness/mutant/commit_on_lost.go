@@ -1,11 +1,13 @@
 package mutant
 
+import "time"
+
 func commitOnLost() Mutant {
 	return Mutant{
 		Name:    "commit-on-lost",
-		Mistake: "Partitions that were lost are committed like those that are revoked, and the commit leaves as the new member.",
+		Mistake: "Partitions that were lost are committed like those that are revoked, again and again until the group takes it.",
 		Doc: "Before [KIP-429](https://cwiki.apache.org/confluence/display/KAFKA/KIP-429%3A+Kafka+Consumer+Incremental+Rebalance+Protocol) there was one callback for both, and the default of " +
-			"`onPartitionsLost` still calls `onPartitionsRevoked`. A client holds such a commit back until it has joined again, and the group takes it.",
+			"`onPartitionsLost` still calls `onPartitionsRevoked`. The group refuses such a commit at first; one that is tried again, or held back by the client until it has joined anew, leaves as the new member and is taken.",
 		Caught:      []string{"commit-progress"},
 		Scenarios:   []string{"zombie"},
 		AlsoAllowed: []string{"fencing", "reprocessing", "commit-safety", "partition-order", "key-order"},
@@ -18,7 +20,11 @@ func commitOnLost() Mutant {
 						positions[p.id] = next
 					}
 				}
-				go func() { _ = c.send(c.client.Context(), positions) }() // not in the callback: it waits for the join
+				go func() { // not in the callback: it waits for the join
+					for c.asked.Err() == nil && c.send(c.client.Context(), positions) != nil {
+						c.pause(50 * time.Millisecond)
+					}
+				}()
 			}
 		}),
 	}

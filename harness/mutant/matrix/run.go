@@ -62,8 +62,8 @@ func Config() harness.Config {
 	cfg := harness.DefaultConfig()
 	cfg.Messages, cfg.Rate, cfg.BatchSize = 320, 200, 10
 	cfg.AutoCommit = time.Second
-	cfg.StallBound, cfg.DrainBound = 8*time.Second, time.Minute
-	cfg.MaxPollInterval = 20 * time.Second
+	cfg.StallBound, cfg.DrainBound = 6*time.Second, time.Minute
+	cfg.MaxPollInterval = 8 * time.Second
 	cfg.Parallel = 8
 	return cfg
 }
