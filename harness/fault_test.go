@@ -57,6 +57,18 @@ func away(f fault.Fault) fault.Fault {
 	case fault.SlowHandler:
 		f.Target = idle
 		return f
+	case fault.HungEffect:
+		f.Target = idle
+		return f
+	case fault.RebalanceMidBatch:
+		f.Target = idle
+		return f
+	case fault.StopMidBatch:
+		f.Target = idle
+		return f
+	case fault.RebalanceDuringRetry:
+		f.Target = idle
+		return f
 	case fault.Join:
 		f.Target = "m3" // two partitions for three members: one is given none
 		return f

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ksim-dev/ksim/harness/check"
 	"github.com/ksim-dev/ksim/harness/fault"
+	"github.com/ksim-dev/ksim/harness/mutant/matrix"
 	"github.com/ksim-dev/ksim/scenarios"
 )
 
@@ -26,7 +27,7 @@ func docsVerb() *cobra.Command {
 		Hidden: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for name, page := range map[string]func() string{
-				"scenarios.md": scenariosPage, "guarantees.md": checksPage, "faults.md": faultsPage,
+				"scenarios.md": scenariosPage, "guarantees.md": checksPage, "faults.md": faultsPage, "mutants.md": matrix.Page,
 			} {
 				if err := os.WriteFile(filepath.Join(out, name), []byte(generated+page()), 0o644); err != nil {
 					return err

@@ -6,8 +6,8 @@ func abortTakenAsDone() Mutant {
 	return Mutant{
 		Name:    "abort-taken-as-done",
 		Mistake: "After a transaction that was aborted it goes on behind it, as if its outputs were there.",
-		Doc: "`abortTransaction()` in the error handler without a `seek` back to what is committed: the position of the consumer is not part of the transaction. The Java documentation of " +
-			"`KafkaProducer.abortTransaction` does not say so; [GroupTransactSession](https://pkg.go.dev/github.com/twmb/franz-go/pkg/kgo#GroupTransactSession.End) seeks by itself.",
+		Doc: "`abortTransaction()` in the error handler without a `seek` back to what is committed: the position of the consumer is not part of the transaction. Whoever uses " +
+			"`KafkaProducer.abortTransaction` must do it; [GroupTransactSession](https://pkg.go.dev/github.com/twmb/franz-go/pkg/kgo#GroupTransactSession.End) seeks by itself.",
 		Promises:    exactlyOnce,
 		Caught:      []string{"exactly-once"},
 		Scenarios:   []string{"leave-mid-batch"},

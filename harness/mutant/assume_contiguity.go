@@ -7,10 +7,11 @@ func assumeContiguity() Mutant {
 		Name:    "assume-contiguity",
 		Mistake: "The position waits for offset n+1 after n, though offsets have gaps.",
 		Doc: "Control records of transactions, aborted transactions and compaction leave offsets that no consumer is ever given " +
-			"([KIP-98](https://cwiki.apache.org/confluence/display/KAFKA/KIP-98+-+Exactly+Once+Delivery+and+Transactional+Messaging)). Offset trackers that count one by one wait for ever: " +
-			"see the issues of [parallel-consumer](https://github.com/confluentinc/parallel-consumer/issues) about gaps.",
+			"([KIP-98](https://cwiki.apache.org/confluence/display/KAFKA/KIP-98+-+Exactly+Once+Delivery+and+Transactional+Messaging)). What counts one by one waits for ever, as Druid did " +
+			"([#5404](https://github.com/apache/druid/issues/5404)).",
 		Caught:      []string{"commit-progress"},
-		Waits:       "a scenario whose topic has gaps in its offsets",
+		Scenarios:   []string{"transactions-interleaved"},
+		Waits:       "the scenario, in which the topic has gaps in its offsets",
 		AlsoAllowed: []string{"reprocessing", "graceful-stop"},
 		Subject: variant("assume-contiguity", func(s *steps) {
 			careful := s.client

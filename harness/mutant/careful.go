@@ -51,6 +51,8 @@ type steps struct {
 	assigned func(c *consumer, partitions []int32)
 	revoked  func(c *consumer, parts []*partition)
 	lost     func(c *consumer, parts []*partition)
+	// unshown takes out of the lags that are shown what is not to be shown any more.
+	unshown func(g *gauges, owned []int32)
 	// leave ends a life that was asked to stop.
 	leave func(c *consumer)
 	// patience is how long the sink may take to answer; 0 is for ever.
@@ -86,6 +88,7 @@ func careful() steps {
 		assigned: (*consumer).assign,
 		revoked:  (*consumer).giveUp,
 		lost:     (*consumer).drop,
+		unshown:  onlyOwned,
 		leave:    func(c *consumer) { c.client.CloseAllowingRebalance() }, // which gives everything up, in order
 		patience: 4 * time.Second,
 	}
@@ -109,7 +112,7 @@ type consumer struct {
 }
 
 // life runs one life of a consumer with the given steps.
-func life(ctx context.Context, env subject.Env, do steps) error {
+func life(ctx context.Context, env subject.Env, do steps) (err error) {
 	if env.GroupProtocol == "consumer" {
 		return errors.New("mutants and the careful consumer join classic groups only; give --protocol classic")
 	}
@@ -131,6 +134,11 @@ func life(ctx context.Context, env subject.Env, do steps) error {
 		return err
 	}
 	c.client = client
+	if addr := os.Getenv(metricsAddr); addr != "" {
+		exported := make(chan error, 1)
+		go func() { exported <- c.exportLag(asked, addr) }()
+		defer func() { err = errors.Join(err, <-exported) }()
+	}
 	for asked.Err() == nil {
 		fetches := client.PollRecords(asked, env.BatchSize)
 		do.polled(c, fetches)

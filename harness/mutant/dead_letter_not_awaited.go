@@ -7,7 +7,7 @@ func deadLetterNotAwaited() Mutant {
 		Name:    "dead-letter-not-awaited",
 		Mistake: "A dead letter is handed to the producer, and the record committed before any broker has it.",
 		Doc: "`producer.send(…)` without its future, `produce()` without a flush. What lies in the buffer of the producer when the process ends is in neither topic. " +
-			"[KIP-298](https://cwiki.apache.org/confluence/display/KAFKA/KIP-298%3A+Error+Handling+in+Connect) shipped like that: see [KAFKA-14079](https://issues.apache.org/jira/browse/KAFKA-14079) for the same of offsets.",
+			"The Kafka binder of Spring Cloud Stream waits since [#1048](https://github.com/spring-attic/spring-cloud-stream-binder-kafka/pull/1048).",
 		Caught:      []string{"no-loss", "commit-safety", "dead-letter"},
 		Scenarios:   []string{"crash-before-dead-letter"},
 		AlsoAllowed: nil,

@@ -9,7 +9,8 @@ func readUncommitted() Mutant {
 		Doc: "`isolation.level=read_uncommitted` is the default of the Java client, and of franz-go; librdkafka reads committed records only " +
 			"([KIP-98](https://cwiki.apache.org/confluence/display/KAFKA/KIP-98+-+Exactly+Once+Delivery+and+Transactional+Messaging)).",
 		Caught:      []string{"no-invention"},
-		Waits:       "a scenario with aborted transactions in the topic, and the promise of read_committed isolation",
+		Scenarios:   []string{"aborted-transactions"},
+		Waits:       "the scenario, in which transactions are aborted, and the promise of read_committed isolation",
 		AlsoAllowed: nil,
 		Subject: variant("read-uncommitted", func(s *steps) {
 			careful := s.client

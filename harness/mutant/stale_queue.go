@@ -10,8 +10,8 @@ func staleQueue() Mutant {
 	return Mutant{
 		Name:    "stale-queue",
 		Mistake: "What waited in memory when a partition was revoked is handled when it comes back, and fetched once more.",
-		Doc: "Queues that belong to the number of a partition and not to its assignment. The client starts again at the commit, so each record that waited comes twice, and late: " +
-			"[KAFKA-5154](https://issues.apache.org/jira/browse/KAFKA-5154) and its kin tell of rebalances that interrupt each other.",
+		Doc: "Queues that belong to the number of a partition and not to its assignment. The client starts again at the commit, so each record that waited comes twice: " +
+			"[alpakka-kafka #1038](https://github.com/akka/alpakka-kafka/issues/1038), [zio-kafka #591](https://github.com/zio/zio-kafka/pull/591).",
 		Caught:      []string{"reprocessing"},
 		Scenarios:   []string{"leave-mid-batch"},
 		AlsoAllowed: []string{"partition-order", "key-order", "commit-safety", "commit-progress", "graceful-stop", "fencing"},

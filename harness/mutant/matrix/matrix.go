@@ -28,28 +28,34 @@ const (
 
 // Matrix is what a plan came to.
 type Matrix struct {
-	Mutants []Row
-	Correct []Row
-	Seconds float64
+	Mutants []Row   `json:"mutants"`
+	Correct []Row   `json:"correct"`
+	Seconds float64 `json:"seconds"`
 }
 
 // Row is one consumer.
 type Row struct {
-	Name   string
-	Status Status
-	Reason string // why it is unknown, waits or is not run; of what a correct one is accused
-	// Caught are the checks that are meant to see the mistake and did, Also those that were
-	// violated as a consequence, Stray those that nobody expected.
-	Caught, Also, Stray []string
-	Runs                []Ran
+	Name   string `json:"name"`
+	Status Status `json:"status"`
+	Reason string `json:"reason,omitempty"` // why it is unknown, waits or is not run; of what a correct one is accused
+	// Meant are the checks that are to see the mistake. Caught are those of them that did, Also
+	// those that were violated as a consequence, Stray those that nobody expected.
+	Meant  []string `json:"meant,omitempty"`
+	Caught []string `json:"caught,omitempty"`
+	Also   []string `json:"also,omitempty"`
+	Stray  []string `json:"stray,omitempty"`
+	Runs   []Ran    `json:"runs,omitempty"`
 
 	mutant mutant.Mutant
 }
 
 // Ran is one run of a row.
 type Ran struct {
-	Scenario string
-	Result   harness.Result
+	Scenario string         `json:"scenario"`
+	Verdict  check.Verdict  `json:"verdict"`
+	Seconds  float64        `json:"seconds"`
+	Dir      string         `json:"dir"` // below the directory of the plan
+	Result   harness.Result `json:"-"`
 }
 
 // Ok tells whether every mutant is dead and no correct consumer accused.
@@ -74,7 +80,7 @@ func (m Matrix) Verdict() check.Verdict {
 func (p Plan) gather(all []*one, took time.Duration) Matrix {
 	m := Matrix{Seconds: took.Seconds()}
 	for _, mu := range p.Mutants {
-		row := Row{Name: mu.Name, mutant: mu, Runs: runsOf(all, mu.Name, false)}
+		row := Row{Name: mu.Name, Meant: mu.Caught, mutant: mu, Runs: runsOf(all, mu.Name, false)}
 		row.judgeMutant()
 		m.Mutants = append(m.Mutants, row)
 	}
@@ -92,7 +98,7 @@ func (p Plan) gather(all []*one, took time.Duration) Matrix {
 func runsOf(all []*one, consumer string, correct bool) (runs []Ran) {
 	for _, o := range all {
 		if o.consumer == consumer && o.correct == correct {
-			runs = append(runs, Ran{Scenario: o.scenario.Name, Result: o.result})
+			runs = append(runs, Ran{Scenario: o.scenario.Name, Verdict: o.result.Verdict, Seconds: o.result.Seconds, Dir: o.result.Dir, Result: o.result})
 		}
 	}
 	return runs

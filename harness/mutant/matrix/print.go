@@ -21,7 +21,7 @@ var Golden string
 func (m Matrix) columns(all bool) (names []string) {
 	want := map[string]bool{}
 	for _, r := range slices.Concat(m.Mutants, m.Correct) {
-		for _, name := range r.mutant.Caught {
+		for _, name := range r.Meant {
 			want[name] = true
 		}
 		for _, name := range slices.Concat(r.Also, r.Stray) {
@@ -54,7 +54,7 @@ func (r Row) cell(name string, all bool) string {
 		return "k"
 	case all && slices.Contains(r.Stray, name):
 		return "!"
-	case r.Status == Waits && slices.Contains(r.mutant.Caught, name):
+	case r.Status == Waits && slices.Contains(r.Meant, name):
 		return "?"
 	}
 	return "·"
@@ -153,7 +153,7 @@ func (r Row) told() string {
 	}
 	seconds := 0.0
 	for _, run := range r.Runs {
-		seconds += run.Result.Seconds
+		seconds += run.Seconds
 	}
 	switch n := len(r.Runs); {
 	case n == 1:
@@ -161,7 +161,7 @@ func (r Row) told() string {
 	case n > 1:
 		parts = append(parts, fmt.Sprintf("in %d runs, %.1f s", n, seconds))
 	}
-	if len(r.mutant.Caught) > 0 && r.Status != Waits {
+	if len(r.Meant) > 0 && r.Status != Waits {
 		parts = append(parts, "ksim mutants --only "+r.Name)
 	}
 	return strings.Join(parts, "; ")
@@ -196,11 +196,11 @@ func Page() string {
 	b.WriteString("| mutant | mistake | caught by | in |\n|---|---|---|---|\n")
 	all := mutant.All()
 	for _, m := range all {
-		in := links(m.Scenarios, "scenarios.md#")
+		in := strings.Join(m.Scenarios, ", ")
 		if m.Waits != "" {
 			in = "not provoked yet"
 		}
-		fmt.Fprintf(&b, "| [%s](#%s) | %s | %s | %s |\n", m.Name, m.Name, m.Mistake, links(m.Caught, "guarantees.md#"), in)
+		fmt.Fprintf(&b, "| [%s](#%s) | %s | %s | %s |\n", m.Name, m.Name, m.Mistake, checkLinks(m.Caught), in)
 	}
 	for _, m := range all {
 		fmt.Fprintf(&b, "\n## %s\n\n%s %s\n", m.Name, m.Mistake, m.Doc)
@@ -211,4 +211,14 @@ func Page() string {
 	return b.String()
 }
 
-func links(names []string, _ string) string { return strings.Join(names, ", ") }
+// checkLinks links checks to their definitions, as far as they are there.
+func checkLinks(names []string) string {
+	out := make([]string, len(names))
+	for i, name := range names {
+		out[i] = name
+		if slices.ContainsFunc(check.All(), func(c check.Check) bool { return c.Name == name }) {
+			out[i] = fmt.Sprintf("[%s](guarantees.md#%s)", name, name)
+		}
+	}
+	return strings.Join(out, ", ")
+}
