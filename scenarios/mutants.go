@@ -8,9 +8,9 @@ import (
 	"github.com/ksim-dev/ksim/harness/workload"
 )
 
-// Provocations returns the scenarios that bring to light, by an event and not by luck,
-// mistakes that slip through those of All. `ksim mutants` needs them.
-func Provocations() []harness.Scenario {
+// provocations bring to light, by an event and not by luck, mistakes that slip through the
+// other scenarios. They were made for the mutants.
+func provocations() []harness.Scenario {
 	return []harness.Scenario{
 		{
 			Name:   "join-mid-batch",
@@ -40,11 +40,12 @@ func Provocations() []harness.Scenario {
 		},
 		{
 			Name:       "crash-before-first-commit",
-			Doc:        "A member is killed before some of its partitions had a first commit: whoever has them next begins at their beginning.",
-			Tags:       []string{"ci", "crash"},
-			Messages:   60,
-			Partitions: 16,
-			Faults:     []fault.Fault{fault.CrashMidBatch{Target: "m1"}},
+			Doc:        "A member is killed before some of its partitions had a first commit, and then another: whoever has them next begins at their beginning.",
+			Tags:       []string{"full", "crash"},
+			Messages:   60, // few before the first crash, so that most partitions have none
+			Partitions: 24,
+			// While the second one is held, more comes for every partition, and is committed.
+			Faults: []fault.Fault{fault.CrashMidBatch{Target: "m1"}, fault.CrashMidBatch{Target: "m2"}},
 		},
 		{
 			Name:   "crash-before-dead-letter",
@@ -53,8 +54,16 @@ func Provocations() []harness.Scenario {
 			Mix:    workload.Mix{Undecodable: 8, Permanent: 8},
 			Faults: []fault.Fault{fault.CrashAtDeadLetter{Target: "m1"}},
 		},
+	}
+}
+
+// Provocations returns what `ksim mutants` needs beside All, and what would be unfair to a
+// consumer that was not told of it.
+func Provocations() []harness.Scenario {
+	return []harness.Scenario{
 		{
-			Name:   "hung-effect",
+			Name: "hung-effect",
+			// Whoever waits longer for an answer than a drain for progress is found to stand still.
 			Doc:    "The downstream system never answers one effect: it is given up in time and made again, and nothing stands still.",
 			Tags:   []string{"full", "retry"},
 			Faults: []fault.Fault{fault.HungEffect{Target: "m1"}},

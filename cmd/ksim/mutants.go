@@ -193,7 +193,7 @@ func scenarioByName(name string) (harness.Scenario, bool) {
 func referenceAsCorrect(batchSize int) matrix.Correct {
 	return matrix.Correct{Name: "reference", Subject: referenceSubject(), Takes: func(m mutant.Mutant) (history.Promises, map[string]string, bool) {
 		wanted := m.Promised()
-		const partitions = 16 // as many as any scenario has
+		const partitions = 24 // as many as any scenario has
 		p := reference.InOrder(reference.Promises(batchSize, partitions), wanted.Order)
 		env := map[string]string{"KSIM_HANDLER_TIMEOUT_MS": "4000", "KSIM_ORDER": wanted.Order}
 		if wanted.Delivery == history.ExactlyOnce {

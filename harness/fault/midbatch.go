@@ -47,6 +47,9 @@ func (f RebalanceMidBatch) Inject(ctx context.Context, env *Env) (string, error)
 		return "", err
 	}
 	defer armed.Remove()
+	if err := awaitMore(ctx, env, held); err != nil {
+		return "", err
+	}
 	repeats := doneSinceCommit(env.Log, f.Target)
 	note, wait, err := rebalance(ctx, env, f.Target, f.Leaver)
 	if err != nil {
@@ -94,7 +97,7 @@ func rebalance(ctx context.Context, env *Env, target, leaver string) (note strin
 		if err := present(env, leaver); err != nil {
 			return "", nil, err
 		}
-		go func() { done <- env.Members.Stop(ctx, leaver) }()
+		go func() { done <- stopForGood(ctx, env, leaver, since) }()
 		note = leaver + " left"
 	}
 	if _, err := env.Log.Await(ctx, since, moved); err != nil {
@@ -104,6 +107,35 @@ func rebalance(ctx context.Context, env *Env, target, leaver string) (note strin
 		return "", nil, Missed("%s was not told of the rebalance: %v", target, err)
 	}
 	return note, func() error { return <-done }, nil
+}
+
+// stopForGood stops a member and, if it ended without leaving its group, as a static member
+// does, has it evicted, so that nobody waits for its session to end.
+func stopForGood(ctx context.Context, env *Env, member string, since int64) error {
+	if err := env.Members.Stop(ctx, member); err != nil {
+		return err
+	}
+	for _, e := range env.Log.Events(since) {
+		if e.Kind == history.Left && e.Member == member {
+			return nil
+		}
+	}
+	return env.Members.Evict(ctx, member)
+}
+
+// awaitMore waits until more than a batch stands in the log behind an effect that is
+// held. A member that fetches ahead has it in memory two heartbeats later: its fetch was waiting for that.
+func awaitMore(ctx context.Context, env *Env, held history.Event) error {
+	_, err := env.Log.Await(ctx, 0, func(e history.Event) bool {
+		return e.Kind == history.Produced && e.Outcome == history.Acked && e.Partition == held.Partition && e.Offset > held.Offset+int64(env.BatchSize)
+	})
+	if err == nil {
+		err = awaitHeartbeats(ctx, env, held.Member)
+	}
+	if err != nil {
+		return Missed("no more came for %s while its effect was held: %v", held.Who(), err)
+	}
+	return nil
 }
 
 // awaitHeartbeats waits until a member has the answers to two heartbeats. The second

@@ -32,6 +32,9 @@ func (p *partition) handle(r *kgo.Record) bool {
 		return true // nothing to do for the end of a transaction, nor for a tombstone
 	}
 	for {
+		if left := p.c.attempts.left(r); left > 0 && !p.wait(left) {
+			return false // not done, so not committed: the next owner begins with it
+		}
 		a := p.try(r)
 		if a.kind == taken {
 			p.c.attempts.forget(r)
@@ -73,9 +76,8 @@ func (p *partition) failed(r *kgo.Record, attempt int, a answer) fate {
 		return abandon
 	case a.kind == refused || attempt >= p.c.env.MaxAttempts:
 		return p.bury(r, attempt, a.reason)
-	case !p.wait(backoff(attempt, a.after)):
-		return abandon // not done, so not committed: the next owner begins with it
 	}
+	p.c.attempts.notBefore(r, backoff(attempt, a.after))
 	return again
 }
 

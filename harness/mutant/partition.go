@@ -3,9 +3,9 @@ package mutant
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -168,11 +168,12 @@ func (p *partition) commit() {
 	}
 }
 
-// attempts counts attempts at records for the life of the process: that a partition
-// goes and comes back is no reason to begin anew.
+// attempts counts attempts at records for the life of the process, and keeps when the next one
+// may be made: that a partition goes and comes back is no reason to begin anew, nor to hurry.
 type attempts struct {
-	mu sync.Mutex
-	of map[place]int
+	mu   sync.Mutex
+	of   map[place]int
+	next map[place]time.Time
 }
 
 type place struct {
@@ -180,7 +181,7 @@ type place struct {
 	offset    int64
 }
 
-func newAttempts() *attempts { return &attempts{of: map[place]int{}} }
+func newAttempts() *attempts { return &attempts{of: map[place]int{}, next: map[place]time.Time{}} }
 
 func (a *attempts) add(r *kgo.Record) int {
 	a.mu.Lock()
@@ -194,9 +195,21 @@ func (a *attempts) forget(r *kgo.Record) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.of, place{r.Partition, r.Offset})
+	delete(a.next, place{r.Partition, r.Offset})
 }
 
-// without returns records without r.
-func without(records []*kgo.Record, r *kgo.Record) []*kgo.Record {
-	return slices.DeleteFunc(slices.Clone(records), func(other *kgo.Record) bool { return other == r })
+func (a *attempts) notBefore(r *kgo.Record, d time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.next[place{r.Partition, r.Offset}] = time.Now().Add(d)
+}
+
+// left is how long the next attempt has to wait still.
+func (a *attempts) left(r *kgo.Record) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if at, ok := a.next[place{r.Partition, r.Offset}]; ok {
+		return time.Until(at)
+	}
+	return 0
 }
