@@ -14,18 +14,30 @@ func commitOnLost() Mutant {
 		Subject: variant("commit-on-lost", func(s *steps) {
 			s.lost = func(c *consumer, parts []*partition) {
 				c.drop(parts)
-				positions := map[int32]int64{}
-				for _, p := range parts {
-					if next, _ := p.uncommitted(); next > 0 {
-						positions[p.id] = next
-					}
-				}
-				go func() { // not in the callback: it waits for the join
-					for c.asked.Err() == nil && c.send(c.client.Context(), positions) != nil {
-						c.pause(50 * time.Millisecond)
-					}
-				}()
+				c.insist(parts)
+			}
+			s.revoked = func(c *consumer, parts []*partition) {
+				c.giveUp(parts)
+				c.insist(parts) // on what was refused, because it was lost before it knew
 			}
 		}),
 	}
+}
+
+// insist commits what is not committed of partitions that are gone.
+func (c *consumer) insist(parts []*partition) {
+	positions := map[int32]int64{}
+	for _, p := range parts {
+		if next, dirty := p.uncommitted(); dirty {
+			positions[p.id] = next
+		}
+	}
+	if len(positions) == 0 {
+		return
+	}
+	go func() { // not in the callback: it waits for the join
+		for c.asked.Err() == nil && c.send(c.client.Context(), positions) != nil {
+			c.pause(50 * time.Millisecond)
+		}
+	}()
 }

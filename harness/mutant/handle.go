@@ -86,7 +86,7 @@ const firstBackoff, maxBackoff = 50 * time.Millisecond, 2 * time.Second
 // backoff doubles with each attempt, ±20 %, and is no shorter than the sink asks for.
 func backoff(attempt int, after time.Duration) time.Duration {
 	d := min(firstBackoff<<min(attempt-1, 10), maxBackoff)
-	return max(time.Duration(float64(d)*(0.85+0.3*rand.Float64())), min(after, maxBackoff)) //nolint:gosec // jitter is no secret
+	return max(time.Duration(float64(d)*(0.85+0.3*rand.Float64())), min(after, maxBackoff))
 }
 
 // wait waits for the next attempt, while all other partitions go on; false if the
