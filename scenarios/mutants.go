@@ -51,7 +51,7 @@ func provocations() []harness.Scenario {
 			Name:   "crash-before-dead-letter",
 			Doc:    "A member is killed while a dead letter is on its way to the broker: the record is committed by nobody before it is safe.",
 			Tags:   []string{"ci", "crash", "dead-letter"},
-			Mix:    workload.Mix{Undecodable: 8, Permanent: 8},
+			Mix:    workload.Mix{Undecodable: 24, Permanent: 24}, // so many that the member meets some in time, whatever it owns
 			Faults: []fault.Fault{fault.CrashAtDeadLetter{Target: "m1"}},
 		},
 	}

@@ -55,7 +55,11 @@ func (f CrashAtDeadLetter) Inject(ctx context.Context, env *Env) (string, error)
 	default:
 		note += fmt.Sprintf("; it had committed %d of partition %d, past %s, which has no dead letter", e.Offset, e.Partition, abandoned(env.Log, e))
 	}
-	err = restart(ctx, env, f.Target, call.Incarnation, &note)
+	if err := env.Members.Kill(ctx, f.Target, call.Incarnation); err != nil {
+		return "", err
+	}
+	armed.Remove() // what it held ended with its connection; the next life produces freely
+	err = revive(ctx, env, f.Target, &note)
 	return note, err
 }
 
