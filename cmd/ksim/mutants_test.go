@@ -18,12 +18,19 @@ var update = flag.Bool("update", false, "write the golden file of the mutants an
 func TestMutants(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "mutants")
 	status, out, stderr := ksim("mutants", "-o", "json", "--out", dir)
-	if status != exitHeld {
-		t.Fatalf("exit status %d\n%s%s", status, out, stderr)
-	}
 	var m matrix.Matrix
 	if err := json.Unmarshal([]byte(out), &m); err != nil {
-		t.Fatal(err)
+		t.Fatalf("exit status %d, %v\n%s%s", status, err, out, stderr)
+	}
+	absent := map[string]bool{} // those whose tools are not installed
+	for _, r := range m.Mutants {
+		if r.Status == matrix.Missing {
+			t.Logf("not run: %s: %s", r.Name, r.Reason)
+			absent[r.Name] = true
+		}
+	}
+	if status != exitHeld && !(status == exitUnknown && len(absent) > 0) {
+		t.Fatalf("exit status %d\n%s%s", status, out, stderr)
 	}
 	for _, r := range append(m.Mutants, m.Correct...) {
 		if len(r.Stray) > 0 {
@@ -41,9 +48,20 @@ func TestMutants(t *testing.T) {
 		}
 		return
 	}
-	if golden.String() != matrix.Golden {
-		t.Errorf("the matrix is\n%s\nand was\n%s\n`go test ./cmd/ksim -run TestMutants -update` writes it anew", golden.String(), matrix.Golden)
+	if got, want := present(golden.String(), absent), present(matrix.Golden, absent); got != want {
+		t.Errorf("the matrix is\n%s\nand was\n%s\n`go test ./cmd/ksim -run TestMutants -update` writes it anew", got, want)
 	}
+}
+
+// present leaves out the rows of those that were not run.
+func present(table string, absent map[string]bool) string {
+	var kept []string
+	for line := range strings.Lines(table) {
+		if name, _, _ := strings.Cut(line, " "); !absent[name] {
+			kept = append(kept, line)
+		}
+	}
+	return strings.Join(kept, "")
 }
 
 func TestMutantsUsage(t *testing.T) {

@@ -22,7 +22,7 @@ func TestEveryMutantIsTold(t *testing.T) {
 		switch {
 		case seen[m.Name]:
 			t.Errorf("%s is there twice", m.Name)
-		case !ok || f.Label != "mutant/"+m.Name:
+		case ok && f.Label != "mutant/"+m.Name:
 			t.Errorf("%s is run as %q", m.Name, m.Subject.Name())
 		case m.Doc == "":
 			t.Errorf("%s has no doc", m.Name)
@@ -45,6 +45,9 @@ func TestEveryMutantIsTold(t *testing.T) {
 			}
 		}
 		file := strings.ReplaceAll(m.Name, "-", "_") + ".go"
+		if _, ok := m.Subject.(subject.Func); !ok {
+			continue // it is in another language, and elsewhere
+		}
 		if _, err := os.Stat(file); err != nil {
 			t.Errorf("%s: %v", m.Name, err)
 		}
