@@ -58,7 +58,12 @@ func (f CrashAtDeadLetter) Inject(ctx context.Context, env *Env) (string, error)
 	if err := env.Members.Kill(ctx, f.Target, call.Incarnation); err != nil {
 		return "", err
 	}
-	armed.Remove() // what it held ended with its connection; the next life produces freely
+	// Its connections are closed with that: what is held then is not passed on when the rule goes. The next life
+	// produces freely.
+	if err := env.Members.Release(ctx, f.Target); err != nil {
+		return "", err
+	}
+	armed.Remove()
 	err = revive(ctx, env, f.Target, &note)
 	return note, err
 }
