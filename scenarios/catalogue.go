@@ -16,7 +16,7 @@ import (
 // All returns the catalogue, in the order in which it is best read: from a
 // quiet day to the worst one. The slice is the caller's.
 func All() []harness.Scenario {
-	return slices.Concat(quiet(), crashes(), troubles(), crashSteps(), zombies(), handlers(), downstreams(), deadLetters(), registries(),
+	return slices.Concat(quiet(), crashes(), troubles(), provocations(), crashSteps(), zombies(), handlers(), downstreams(), deadLetters(), registries(),
 		wire(), brokers(), dataShapes())
 }
 

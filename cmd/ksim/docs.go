@@ -12,6 +12,7 @@ import (
 
 	"github.com/ksim-dev/ksim/harness/check"
 	"github.com/ksim-dev/ksim/harness/fault"
+	"github.com/ksim-dev/ksim/harness/mutant/matrix"
 	"github.com/ksim-dev/ksim/scenarios"
 	"github.com/ksim-dev/ksim/scenarios/script"
 )
@@ -28,7 +29,7 @@ func docsVerb() *cobra.Command {
 		Hidden: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for name, page := range map[string]func() string{
-				"scenarios.md": scenariosPage, "guarantees.md": checksPage, "faults.md": faultsPage, "ksim-yaml.md": configPage,
+				"scenarios.md": scenariosPage, "guarantees.md": checksPage, "faults.md": faultsPage, "ksim-yaml.md": configPage, "mutants.md": matrix.Page,
 			} {
 				if err := os.WriteFile(filepath.Join(out, name), []byte(generated+page()), 0o644); err != nil {
 					return err

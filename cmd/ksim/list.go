@@ -10,6 +10,7 @@ import (
 
 	"github.com/ksim-dev/ksim/harness/check"
 	"github.com/ksim-dev/ksim/harness/fault"
+	"github.com/ksim-dev/ksim/harness/mutant"
 	"github.com/ksim-dev/ksim/scenarios"
 )
 
@@ -36,6 +37,12 @@ var catalogues = []struct {
 		}
 		return rows
 	}},
+	{"mutants", func() (rows [][]string) {
+		for _, m := range mutant.All() {
+			rows = append(rows, []string{m.Name, strings.Join(m.Caught, ","), m.Mistake})
+		}
+		return rows
+	}},
 }
 
 func listVerb() *cobra.Command {
@@ -45,7 +52,7 @@ func listVerb() *cobra.Command {
 	}
 	return &cobra.Command{
 		Use:       "list " + strings.Join(names, "|"),
-		Short:     "List the scenarios, the checks or the faults",
+		Short:     "List the scenarios, the checks, the faults or the mutants",
 		ValidArgs: names,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {

@@ -4,7 +4,8 @@
 //	ksim load [flags] [-- command…]  measure it under open-loop load
 //	ksim check HISTORY…              judge saved histories again
 //	ksim report DIR                  write the reports of a run again
-//	ksim list scenarios|checks|faults
+//	ksim mutants                     prove the checks by consumers with one mistake each
+//	ksim list scenarios|checks|faults|mutants
 //	ksim dlq list|replay TOPIC       list dead letters, and send them back
 //	ksim docs --out DIR              write the reference docs
 //	ksim version
@@ -25,6 +26,7 @@ import (
 
 	"github.com/ksim-dev/ksim/harness/backend/containers"
 	"github.com/ksim-dev/ksim/harness/check"
+	"github.com/ksim-dev/ksim/harness/mutant"
 	"github.com/ksim-dev/ksim/harness/reexec"
 	"github.com/ksim-dev/ksim/harness/subject"
 )
@@ -38,9 +40,9 @@ const (
 )
 
 func main() {
-	// Members of the reference consumer, and the process that removes
+	// Members of the reference consumer and of mutants, and the process that removes
 	// containers after a crash, are this same binary in another role.
-	reexec.Main(referenceSubject().Mode(), subject.GuardMode(), containers.ReaperMode())
+	reexec.Main(append(mutant.Modes(), referenceSubject().Mode(), subject.GuardMode(), containers.ReaperMode())...)
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -61,7 +63,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.AddCommand(initVerb(), runVerb(), loadVerb(), checkVerb(), reportVerb(), listVerb(), dlqVerb(), docsVerb(), versionVerb())
+	root.AddCommand(initVerb(), runVerb(), loadVerb(), checkVerb(), reportVerb(), mutantsVerb(), listVerb(), dlqVerb(), docsVerb(), versionVerb())
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitHeld

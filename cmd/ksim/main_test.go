@@ -8,12 +8,13 @@ import (
 	"testing"
 
 	"github.com/ksim-dev/ksim/harness/backend/containers"
+	"github.com/ksim-dev/ksim/harness/mutant"
 	"github.com/ksim-dev/ksim/harness/reexec"
 	"github.com/ksim-dev/ksim/harness/subject"
 )
 
 func TestMain(m *testing.M) {
-	reexec.Main(referenceSubject().Mode(), containers.ReaperMode(), subject.GuardMode())
+	reexec.Main(append(mutant.Modes(), referenceSubject().Mode(), containers.ReaperMode(), subject.GuardMode())...)
 	os.Exit(m.Run())
 }
 

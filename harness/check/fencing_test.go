@@ -108,6 +108,24 @@ func TestFencing(t *testing.T) {
 				b.do("m1", 0, 2, 3)
 			})
 		}},
+		{name: "violated-told-again-and-again", count: 1, want: "was told longer ago", tell: func(b *book) {
+			evicted(b, func() { // it heartbeats on while its poll loop sleeps
+				for range 31 {
+					b.life(history.Told, "m1")
+					b.wait(time.Second)
+				}
+				b.do("m1", 0, 2, 3)
+			})
+		}},
+		{name: "held-told-before-it-lost-the-partition", only: true, tell: func(b *book) {
+			b.join("m1", 0)
+			b.life(history.Told, "m1") // of an old generation; it joined again and kept the partition
+			b.wait(31 * time.Second)
+			evicted(b, func() {
+				b.life(history.Told, "m1")
+				b.do("m1", 0, 2, 3)
+			})
+		}},
 		{name: "violated-joined-anew", count: 1, want: "had joined anew", tell: func(b *book) {
 			evicted(b, func() {
 				b.life(history.Told, "m1")

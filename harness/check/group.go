@@ -12,6 +12,11 @@ func (r *replay) group(pos int32, e *history.Event) {
 		l.static = l.static || e.Note == "static"
 	case history.Told:
 		l.told = pos
+		for _, s := range l.seats {
+			if s != nil && s.standing == zombie && s.told == none {
+				s.told = pos
+			}
+		}
 	case history.Left:
 		evicted := e.Note == "evicted"
 		l.inGroup = false
@@ -91,7 +96,7 @@ func (r *replay) lose(s *seat, pos int32, voluntary bool) {
 		p.owner = none
 	}
 	r.over(s, pos, voluntary)
-	s.until, s.retries = pos, nil
+	s.until, s.told, s.retries = pos, none, nil
 	kind := "rebalance"
 	switch {
 	case l.stopping != none:
@@ -170,6 +175,9 @@ func (r *replay) bury(s *seat, pos int32, e *history.Event) {
 		kind = "stop"
 	}
 	from := r.committedFrom(s.part)
+	if e.Outcome == history.Exited {
+		r.parts[s.part].exits = append(r.parts[s.part].exits, exit{life: s.life, pos: pos, committed: from})
+	}
 	s.until = pos
 	s.window = r.addWindow(kind, s, pos, window{from: from, to: s.high})
 	if e.Outcome == history.Killed && r.lives[s.life].stopping == none && from < s.high {

@@ -22,7 +22,7 @@ Two workers had k1 at once, and the later record won.
 *Violated*, where order by partition or by key is promised, by each record finished after a later one of its key, by each
 replay out of order within its key, and by two attempts at different records of a key, or by different members, that
 overlap in time. A member that has lost the partition and cannot know, that is frozen or dead takes no part; nor does a second attempt of
-the same member at the same record, whose client gave the first one up. Records without a key have no order. *Unknown* when
+the same member at the same record, whose client gave the first one up, nor an attempt that was given up, once it is begun. Records without a key have no order. *Unknown* when
 fewer than two records with keys were finished. Not promised: counted.`,
 	Judge: judgeKeyOrder,
 	Sight: NeedsEffects,
@@ -46,6 +46,14 @@ func judgeKeyOrder(f *Facts) Result {
 // overlaps walks through the attempts and keeps those that are open for each key.
 func (f *Facts) overlaps(r *Result) int {
 	open := make([][]int32, len(f.keys)) // indexes of effects
+	// Whose client gave up is over when the client says so, and not when the sink notices: by then it
+	// may be at the next record.
+	givenUp := map[int32]bool{}
+	for i := range f.effects {
+		if e := &f.effects[i]; e.kind == dropped {
+			givenUp[e.start] = true
+		}
+	}
 	n := 0
 	for i := range f.effects {
 		e := &f.effects[i]
@@ -71,7 +79,9 @@ func (f *Facts) overlaps(r *Result) int {
 						by(f, e.pos).with(f, other.pos)
 				})
 			}
-			open[key] = append(open[key], int32(i))
+			if !givenUp[e.pos] {
+				open[key] = append(open[key], int32(i))
+			}
 		}
 	}
 	return n

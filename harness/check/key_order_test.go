@@ -38,6 +38,17 @@ func TestKeyOrder(t *testing.T) {
 			b.commit("m1", 0, 2)
 			b.close("m1")
 		}), only: true},
+		{name: "held-client-gave-up-and-went-on", tell: byKey(func(b *book) { // the sink notices that when the next one is there
+			b.join("m1", 0)
+			b.produce(0, 0, 3)
+			hangs := b.begin("m1", 0, 0)
+			b.do("m1", 0, 0, 2)
+			next := b.begin("m1", 0, 2)
+			b.finish(history.EffectDropped, hangs, "")
+			b.finish(history.EffectDone, next, "")
+			b.commit("m1", 0, 3)
+			b.close("m1")
+		}), only: true},
 		{name: "held-zombie", tell: byKey(soundZombie), only: true},
 		{name: "held-crash", tell: byKey(soundCrash), only: true},
 		{name: "held-dead-while-open", tell: byKey(func(b *book) {

@@ -32,6 +32,7 @@ type seat struct {
 	standing   standing
 	since      int32 // position of the Assigned
 	until      int32 // position of the loss
+	told       int32 // position of the first Told after the loss
 	tenure     int32
 	high       int64   // highest offset done in this tenure, +1; 0 for none
 	window     int32   // what the last loss may repeat
@@ -117,7 +118,7 @@ func (r *replay) seat(lifeIndex, part int32) *seat {
 	}
 	s := l.seats[part]
 	if s == nil {
-		s = &seat{life: lifeIndex, part: part, since: none, until: none, window: none, again: none, voided: none, request: none, crash: none, spell: none}
+		s = &seat{life: lifeIndex, part: part, since: none, until: none, told: none, window: none, again: none, voided: none, request: none, crash: none, spell: none}
 		s.tenure, r.tenures = r.tenures, r.tenures+1
 		l.seats[part] = s
 	}
@@ -147,8 +148,13 @@ func (r *replay) stands(s *seat, e *history.Event) standing {
 	if l.joined > s.until && e.At > r.events[l.joined].At+inFlight {
 		return returned
 	}
-	limit := r.Header.MaxPollInterval
-	if limit > 0 && l.told > s.since && e.At > r.events[l.told].At+limit {
+	// From the first time that it was told: a client that goes on asking is told again with
+	// every heartbeat, and would never be late.
+	limit, told := r.Header.MaxPollInterval, l.told
+	if s.told != none {
+		told = s.told
+	}
+	if limit > 0 && told > s.since && e.At > r.events[told].At+limit {
 		return overdue
 	}
 	return zombie

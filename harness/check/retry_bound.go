@@ -162,7 +162,7 @@ func (f *Facts) crashLoops(r *Result) int {
 		if rec == none {
 			rec, how = f.nextToRead(int32(i)), "the next to be read"
 		}
-		if rec == none {
+		if rec == none || how != "begun last" && f.mayWait(&f.records[rec]) { // it may end at poison where it stops at that
 			continue
 		}
 		at := append(exits[rec], l.ended)

@@ -55,6 +55,22 @@ func alternate(b *book, lives ...string) {
 	b.close("m1", "m2")
 }
 
+// falls has members take a partition over and exit on their own before they begin an effect there. commit is what
+// the first of them commits before that.
+func falls(b *book, n int, commit int64) {
+	b.produce(0, 0, 4)
+	b.join("m1", 0)
+	b.do("m1", 0, 0, commit)
+	b.commit("m1", 0, commit)
+	for _, who := range []string{"m1", "m2", "m1#2", "m2#2"}[:n] {
+		if who != "m1" {
+			b.join(who, 0)
+		}
+		b.end(who, history.Exited, "exit status 2")
+	}
+	b.giveUp()
+}
+
 // across has each of two members refused once, and a third attempt cut off by a crash, before the record is done.
 func across(b *book, bound int) {
 	b.h.Promises.MaxAttempts, b.h.Promises.MaxAttemptsAcross = 2, bound
@@ -143,6 +159,29 @@ func TestRetryBound(t *testing.T) {
 			retried(b, 2, 50*time.Millisecond)
 		}},
 		{name: "violated-crash-loop", count: 1, want: "3 members exited on their own with this record begun last", tell: func(b *book) { exits(b, 5) }},
+		{name: "violated-crash-loop-before-an-effect", count: 1, want: "with this record the next to be read", tell: func(b *book) { falls(b, 4, 2) }},
+		{name: "held-two-exits-before-an-effect", tell: func(b *book) { falls(b, 2, 2) }},
+		{name: "held-exits-with-nothing-to-do", tell: func(b *book) { falls(b, 4, 4) }},
+		{name: "held-exits-with-progress", tell: func(b *book) {
+			b.produce(0, 0, 6)
+			for i, who := range []string{"m1", "m1#2", "m1#3"} {
+				b.join(who, 0)
+				b.do(who, 0, int64(i), int64(i)+1)
+				b.commit(who, 0, int64(i)+1)
+				b.end(who, history.Exited, "exit status 1")
+			}
+			b.giveUp()
+		}},
+		{name: "held-exits-at-poison-that-may-wait", tell: func(b *book) {
+			b.h.Promises.Poison = history.PoisonStop
+			b.produceAs(0, 0, "undecodable", history.Acked)
+			b.produce(0, 1, 3)
+			for _, who := range []string{"m1", "m1#2", "m1#3"} {
+				b.join(who, 0)
+				b.end(who, history.Exited, "exit status 1")
+			}
+			b.giveUp()
+		}},
 		{name: "held-across", only: true, want: "max_attempts_across:3", tell: func(b *book) { across(b, 3) }},
 		{name: "violated-across", count: 1, only: true, want: "attempted more often than 2 times by all members together", tell: func(b *book) { across(b, 2) }},
 		{name: "violated-crash-loop-before-any-effect", count: 1, want: "with this record the next to be read", tell: func(b *book) {

@@ -57,6 +57,11 @@ func restart(ctx context.Context, env *Env, member string, incarnation int, note
 	if err := env.Members.Release(ctx, member); err != nil {
 		return err
 	}
+	return revive(ctx, env, member, note)
+}
+
+// revive starts the next life of a member that is dead and released.
+func revive(ctx context.Context, env *Env, member string, note *string) error {
 	if err := env.Members.Start(ctx, member); err != nil {
 		return err
 	}

@@ -90,8 +90,9 @@ func (f Zombie) awaitTakeoverBy(ctx context.Context, env *Env, since int64, held
 			return "", Missed("nobody took the partitions of %s over: %v", f.Target, err)
 		}
 	}
+	// Past the zombie's own place: only then does a late commit of it take something back.
 	err = awaitEffects(ctx, env, owner.Seq, 1, func(e history.Event) bool {
-		return !slices.Contains(frozen, e.Member) && e.Partition == held.Partition
+		return !slices.Contains(frozen, e.Member) && e.Partition == held.Partition && e.Offset > held.Offset
 	})
 	if err != nil {
 		return "", Missed("%s took partition %d over and did nothing with it: %v", owner.Member, held.Partition, err)

@@ -34,6 +34,7 @@ const (
 //	KSIM_EFFECT              record (default): one POST for each record; batch: one for each batch
 //	KSIM_COMMIT_INTERVAL_MS  commit at this interval; without it, after every batch
 //	KSIM_PANIC               1: panic in the handler at an answer of the sink with status 500 and the reason "panic"
+//	KSIM_HANDLER_TIMEOUT_MS  how long a handler call may take (default 30 s)
 //	KSIM_CONCURRENCY         handler calls side by side at most (default 64)
 //	KSIM_DELIVERY            at-least-once (default); or exactly once: transactions, outputs go to KSIM_OUTPUT_TOPIC; or sql, they go to
 //	KSIM_SQL_URL             a postgres:// URL or the path of an SQLite file; {topic} in it stands for the topic
@@ -177,6 +178,12 @@ func configure(env subject.Env) (consumer.Config, error) {
 	if cfg.CommitEachBatch {
 		// One batch of each partition is what a crash may repeat, out of order too.
 		cfg.MaxSpan = cfg.BatchSize
+	}
+	if ms, err = number(env.Extra, "KSIM_HANDLER_TIMEOUT_MS"); err != nil {
+		return cfg, err
+	}
+	if ms > 0 {
+		cfg.HandlerTimeout = time.Duration(ms) * time.Millisecond
 	}
 	n, err := number(env.Extra, "KSIM_CONCURRENCY")
 	if err != nil {

@@ -1,0 +1,28 @@
+package mutant
+
+import "github.com/twmb/franz-go/pkg/kgo"
+
+func headOfLine() Mutant {
+	return Mutant{
+		Name:    "head-of-line",
+		Mistake: "One loop handles all partitions, so one that is slow stalls the others.",
+		Doc: "The plain loop over what a poll has brought. While one record waits for a dependency of its own, all partitions of the member wait with it; " +
+			"[parallel-consumer](https://github.com/confluentinc/parallel-consumer) calls it head-of-line blocking.",
+		Caught:      []string{"independence"},
+		Scenarios:   []string{"slow-handler"},
+		Waits:       "the promise that partitions do not wait for each other, and its check",
+		AlsoAllowed: nil,
+		Subject: variant("head-of-line", func(s *steps) {
+			s.polled = func(c *consumer, fetches kgo.Fetches) {
+				c.complain(fetches)
+				fetches.EachPartition(func(f kgo.FetchTopicPartition) {
+					if p := c.part(f.Partition); p != nil {
+						p.open = append(p.open, f.Records...)
+						p.inOrder(f.Records)
+						p.commit()
+					}
+				})
+			}
+		}),
+	}
+}
