@@ -48,6 +48,27 @@ func provocations() []harness.Scenario {
 			Faults: []fault.Fault{fault.CrashMidBatch{Target: "m1"}, fault.CrashMidBatch{Target: "m2"}},
 		},
 		{
+			Name:      "backlog",
+			Doc:       "Far more arrives than the downstream system takes: a member holds what it promised at most, and the rest waits in Kafka.",
+			Tags:      []string{"ci", "sink"},
+			Messages:  1600,
+			Rate:      800,
+			Size:      20_000, // so that a fetch of a mebibyte is fifty records
+			Members:   2,
+			SlowEvery: 20 * time.Millisecond,
+		},
+		{
+			Name:     "moved-and-then-calm",
+			Doc:      "A member joins and takes partitions over, and then messages flow for a while: who gave them up says nothing about them any more.",
+			Tags:     []string{"ci", "rebalance"},
+			Messages: 600,
+			Members:  2,
+			Phases: []harness.Phase{
+				{Name: "moved", Messages: 200, Faults: []fault.Fault{fault.Join{}}},
+				{Name: "calm", Messages: 400, Rate: 80}, // five seconds: longer than a lag that is told may be old
+			},
+		},
+		{
 			Name:   "crash-before-dead-letter",
 			Doc:    "A member is killed while a dead letter is on its way to the broker: the record is committed by nobody before it is safe.",
 			Tags:   []string{"ci", "crash", "dead-letter"},

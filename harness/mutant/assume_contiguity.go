@@ -11,7 +11,6 @@ func assumeContiguity() Mutant {
 			"([#5404](https://github.com/apache/druid/issues/5404)).",
 		Caught:      []string{"commit-progress"},
 		Scenarios:   []string{"transactions-interleaved"},
-		Waits:       "the scenario, in which the topic has gaps in its offsets",
 		AlsoAllowed: []string{"reprocessing", "graceful-stop"},
 		Subject: variant("assume-contiguity", func(s *steps) {
 			careful := s.client

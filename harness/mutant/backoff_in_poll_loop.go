@@ -14,7 +14,7 @@ func backoffInPollLoop() Mutant {
 			"another one has its partitions, and it goes on with them when it wakes up.",
 		Caught:      []string{"fencing"},
 		Scenarios:   []string{"rebalance-during-retry"},
-		AlsoAllowed: []string{"reprocessing", "partition-order", "key-order", "commit-progress", "retry-bound", "graceful-stop"},
+		AlsoAllowed: []string{"reprocessing", "partition-order", "key-order", "commit-progress", "retry-bound", "graceful-stop", "truthful-lag"},
 		Subject: variant("backoff-in-poll-loop", func(s *steps) {
 			s.polled = func(c *consumer, fetches kgo.Fetches) {
 				c.complain(fetches)

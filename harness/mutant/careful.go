@@ -134,7 +134,7 @@ func life(ctx context.Context, env subject.Env, do steps) (err error) {
 		return err
 	}
 	c.client = client
-	if addr := os.Getenv(metricsAddr); addr != "" {
+	if addr := env.MetricsAddr; addr != "" {
 		exported := make(chan error, 1)
 		go func() { exported <- c.exportLag(asked, addr) }()
 		defer func() { err = errors.Join(err, <-exported) }()

@@ -8,9 +8,8 @@ func headOfLine() Mutant {
 		Mistake: "One loop handles all partitions, so one that is slow stalls the others.",
 		Doc: "The plain loop over what a poll has brought. While one record waits for a dependency of its own, all partitions of the member wait with it; " +
 			"[parallel-consumer](https://github.com/confluentinc/parallel-consumer) calls it head-of-line blocking.",
-		Caught:      []string{"independence"},
+		Caught:      []string{"head-of-line"},
 		Scenarios:   []string{"slow-handler"},
-		Waits:       "the promise that partitions do not wait for each other, and its check",
 		AlsoAllowed: nil,
 		Subject: variant("head-of-line", func(s *steps) {
 			s.polled = func(c *consumer, fetches kgo.Fetches) {

@@ -14,10 +14,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 )
 
-// metricsAddr is the variable that says where a life of a member is to serve its
-// metrics; it is set only where its own lag is judged.
-const metricsAddr = "KSIM_METRICS_ADDR"
-
 // lagMetric is the gauge that tells the lag of a partition, with the labels that exporters of Kafka use.
 const lagMetric = "kafka_consumergroup_lag"
 
@@ -34,7 +30,7 @@ type gauges struct {
 func (c *consumer) exportLag(ctx context.Context, addr string) error {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return fmt.Errorf("serve metrics at %s: %w", metricsAddr, err)
+		return fmt.Errorf("serve metrics at KSIM_METRICS_ADDR: %w", err)
 	}
 	g := &gauges{of: map[int32]int64{}}
 	mux := http.NewServeMux()

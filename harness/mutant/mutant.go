@@ -51,8 +51,14 @@ func Promises() history.Promises {
 	p.MaxAttempts, p.MinBackoff = 5, firstBackoff*8/10
 	p.DeadLetterHeaders = "kip-1191"
 	p.Recovery = 30 * time.Second
+	p.Isolation, p.Independent, p.MaxInFlight = history.ReadCommitted, history.IndependentPartitions, maxInFlight
+	p.LagMetric, p.LagWindow = lagMetric, 3*time.Second
 	return p
 }
+
+// maxInFlight is what a member holds at most of the scenario backlog: two partitions, each with two batches that wait, a fetch
+// of a mebibyte that comes on top, and the next one that was asked for meanwhile.
+const maxInFlight = 300
 
 // Promised is what this mutant promises.
 func (m Mutant) Promised() history.Promises {
@@ -65,7 +71,10 @@ func (m Mutant) Promised() history.Promises {
 
 // exactlyOnce is what the transactional consumer promises. A rebalance aborts its
 // transaction, and what was done in it comes again.
-func exactlyOnce(p *history.Promises) { p.Delivery, p.Drain = history.ExactlyOnce, false }
+func exactlyOnce(p *history.Promises) {
+	p.Delivery, p.Drain = history.ExactlyOnce, false
+	p.Independent, p.MaxInFlight, p.LagMetric = "", 0, "" // it does one poll after the other, and exports nothing
+}
 
 // All returns every mutant, in the order of the documentation.
 func All() []Mutant {

@@ -10,7 +10,6 @@ func readUncommitted() Mutant {
 			"([KIP-98](https://cwiki.apache.org/confluence/display/KAFKA/KIP-98+-+Exactly+Once+Delivery+and+Transactional+Messaging)).",
 		Caught:      []string{"no-invention"},
 		Scenarios:   []string{"aborted-transactions"},
-		Waits:       "the scenario, in which transactions are aborted, and the promise of read_committed isolation",
 		AlsoAllowed: nil,
 		Subject: variant("read-uncommitted", func(s *steps) {
 			careful := s.client

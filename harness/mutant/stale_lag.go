@@ -7,8 +7,7 @@ func staleLag() Mutant {
 		Doc: "A gauge by partition that is set and never deleted. Two members report the same partition, and the alert fires for the one that has had nothing to do with it for days; " +
 			"[Prometheus](https://prometheus.io/docs/instrumenting/writing_clientlibs/) clients have `remove` for that.",
 		Caught:      []string{"truthful-lag"},
-		Scenarios:   []string{"member-joins"},
-		Waits:       "the check truthful-lag",
+		Scenarios:   []string{"moved-and-then-calm"},
 		AlsoAllowed: nil,
 		Subject:     variant("stale-lag", func(s *steps) { s.unshown = func(*gauges, []int32) {} }),
 	}

@@ -7,8 +7,7 @@ func unboundedBuffer() Mutant {
 		Doc: "A poll loop that feeds a queue without a bound. With a backlog of hours it ends in an OOM kill, and then again. The Java client hands out `max.poll.records` at a time " +
 			"([KIP-41](https://cwiki.apache.org/confluence/display/KAFKA/KIP-41%3A+KafkaConsumer+Max+Records)) for that reason.",
 		Caught:      []string{"in-flight"},
-		Scenarios:   []string{"slow-handler"},
-		Waits:       "the promise of a bound on what a member holds in flight, and its check",
+		Scenarios:   []string{"backlog"},
 		AlsoAllowed: nil,
 		Subject:     variant("unbounded-buffer", func(s *steps) { s.full = func(*partition, int) bool { return false } }),
 	}
