@@ -196,6 +196,17 @@ func TestRetryBound(t *testing.T) {
 			}
 			b.giveUp()
 		}},
+		{name: "held-exits-until-it-could-go-on", only: true, tell: func(b *book) {
+			b.produce(0, 0, 3)
+			for _, who := range []string{"m1", "m1#2", "m1#3", "m1#4"} {
+				b.join(who, 0)
+				b.end(who, history.Exited, "exit status 2")
+			}
+			b.join("m1#5", 0)
+			b.do("m1#5", 0, 0, 3)
+			b.commit("m1#5", 0, 3)
+			b.close("m1#5")
+		}},
 		{name: "held-exits-before-it-had-anything", tell: func(b *book) {
 			b.produce(0, 0, 3)
 			for _, who := range []string{"m1", "m1#2", "m1#3", "m1#4"} {
