@@ -13,6 +13,7 @@ build_java() { # and the mutants that differ from it
   if newer java/target/careful.jar java/pom.xml java/src; then
     say 'java: mvn package'
     mvn -q -B -ntp -Dstyle.color=never -f java/pom.xml package
+    touch java/target/careful.jar # also where Maven found nothing new in it
   fi
   if newer mutants/java/target/built mutants/java/*.java java/target/careful.jar; then
     rm -rf mutants/java/target
@@ -28,12 +29,16 @@ build_node() {
   fi
 }
 
-build_sarama() { go -C sarama build -trimpath -o careful .; }
+build_sarama() {
+  go -C sarama build -trimpath -o careful .
+  touch sarama/careful
+}
 
 build_rust() { # librdkafka is built from source: about a minute
   if newer rust/target/release/careful rust/Cargo.toml rust/src; then
     say 'rust: cargo build'
     cargo build --quiet --release --manifest-path rust/Cargo.toml
+    touch rust/target/release/careful
   fi
 }
 

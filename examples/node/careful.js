@@ -149,8 +149,9 @@ class Batch {
 
 async function stop() {
   stopping = true
-  await consumer.disconnect() // waits for the batch in hand
-  await producer.disconnect()
+  // disconnect waits for the batch in hand, and for what the group has not answered: the latter must not keep us.
+  const left = consumer.disconnect().then(() => producer.disconnect())
+  await Promise.race([left, sleep(ACTION_TIMEOUT + 2_000)])
   process.exit(0)
 }
 
