@@ -39,7 +39,7 @@ func All() []Mutant {
 
 		java("AutoCommit", "Auto-commit, the client's default, and the work in other threads.", "crash-mid-batch", "commit-safety"),
 		java("CommitWholePoll", "commitSync() without offsets, after a batch of which a part has failed.", "transient-failures", "no-loss"),
-		java("NoDrain", "A revoke commits what is done and lets the workers go on.", "member-joins", "fencing"),
+		java("NoDrain", "A revoke commits what is done and lets the workers go on.", "rolling-restart", "fencing"),
 		java("NoClose", "SIGTERM ends the JVM, and nobody has closed the consumer.", "member-leaves", "graceful-stop"),
 	}
 }

@@ -1,7 +1,9 @@
 package ksim;
 
 import java.util.Collection;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.common.TopicPartition;
 
@@ -17,10 +19,17 @@ import org.apache.kafka.common.TopicPartition;
  * Apache Kafka Consumer": wait for the tasks of revoked partitions.
  */
 public final class NoDrain extends Careful {
-    private static final long WORK = 25; // ms for each record: slow work is what makes people add an executor
+    private static final long WORK = 50; // ms for each record: slow work is what makes people add an executor
 
     public static void main(String[] args) {
         new NoDrain().run();
+    }
+
+    @Override
+    Map<String, Object> consumerSettings() {
+        Map<String, Object> to = new HashMap<>(super.consumerSettings());
+        to.remove("max.poll.records"); // the client's default, 500: the executor gets what there is
+        return to;
     }
 
     @Override

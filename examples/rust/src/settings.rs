@@ -50,6 +50,7 @@ impl Settings {
         c.set("bootstrap.servers", must("KSIM_BOOTSTRAP_SERVERS"))
             .set("client.id", text("KSIM_MEMBER").unwrap_or("careful".into()))
             .set("socket.nagle.disable", "true")
+            .set("socket.timeout.ms", "5000") // bounds a commit that nobody answers; the default is a minute
             .set("reconnect.backoff.ms", "50")
             .set("reconnect.backoff.max.ms", "1000")
             .set("log.connection.close", "false")
