@@ -14,7 +14,7 @@ GOLANGCI = $(GO) tool -modfile=tools/go.mod golangci-lint
 BENCH_PKGS = $(shell grep -rl --include='*_test.go' '^func Benchmark' cmd consumer harness internal reports scenarios 2>/dev/null | xargs -r -n1 dirname | sort -u | sed 's|^|./|')
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race lint docker kafka-image registry postgres docs bench bench-consumer clean
+.PHONY: help build run test race lint docker kafka-image registry postgres examples docs bench bench-consumer clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,7 +26,7 @@ run: ## run the main job: make run ARGS='--kafka containers -- python3 worker.py
 	$(GO) run ./cmd/ksim run $(ARGS)
 
 # Never from the cache: what a test does depends on Docker, which go test cannot see.
-# consumer/bench is a module of its own.
+# consumer/bench is a module of its own; so is examples/sarama, which is judged as a program.
 test: ## test everything under the race detector; what needs Docker, PostgreSQL or a registry runs where they are
 	@if [ "$$KSIM_REQUIRE_CONTAINERS" = 1 ] && ! timeout 10 docker info >/dev/null 2>&1; then \
 		echo "KSIM_REQUIRE_CONTAINERS=1, but no Docker answers. On Debian, as root: make docker kafka-image" >&2; exit 1; fi
@@ -42,6 +42,7 @@ lint: ## gofmt, go vet, golangci-lint (its first build takes over a minute)
 		if [ -n "$$unformatted" ]; then echo "not formatted by gofmt:" >&2; echo "$$unformatted" >&2; exit 1; fi
 	$(GO) vet ./...
 	cd consumer/bench && $(GO) vet ./...
+	cd examples/sarama && $(GO) vet ./...
 	$(GOLANGCI) run ./...
 
 docker: ## install and start Docker (Debian, as root); does nothing where Docker answers
@@ -55,6 +56,9 @@ registry: ## fetch the Schema Registry that tests start, from Maven Central (nee
 
 postgres: ## install PostgreSQL's programs (Debian, as root); tests start servers of their own
 	deploy/postgres/install.sh
+
+examples: ## build the examples in Java, Node, Go (sarama) and Rust, as far as their tools are there: ARGS='java node'
+	examples/build.sh $(ARGS)
 
 docs: ## write the reference docs from the registries
 	$(GO) run ./cmd/ksim docs --out docs

@@ -44,7 +44,7 @@ class Careful:
         self.drain = min(ACTION_TIMEOUT, 0.8 * settings.max_poll_interval() / 1000)
         self.worker = concurrent.futures.ThreadPoolExecutor(max_workers=1)
         self.producer = Producer(settings.producer()) if self.dead_letters else None
-        self.consumer = Consumer(settings.consumer())
+        self.consumer = Consumer(self.settings())
         self.batch = collections.deque()  # delivered, not yet begun, in order
         self.done = {}  # partition -> next offset: finished, not yet committed
         self.current = None  # the record in hand
@@ -66,10 +66,16 @@ class Careful:
                 self.resume()
                 self.commit()
         finally:
-            # Also after an error: what is in done is done. close() calls revoked.
-            self.batch.clear()
-            self.consumer.close()
-            self.worker.shutdown()
+            self.finish()
+
+    def settings(self):
+        return settings.consumer()
+
+    def finish(self):
+        """Also after an error: what is in done is done. close() calls revoked."""
+        self.batch.clear()
+        self.consumer.close()
+        self.worker.shutdown()
 
     def stop(self, *_):
         """SIGTERM: finish the record in hand, commit, leave. The rest was never begun."""
@@ -254,6 +260,10 @@ def where(msg):
     return f"{msg.topic()}/{msg.partition()}@{msg.offset()}"
 
 
-if __name__ == "__main__":
+def main(consumer=Careful):
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    Careful().run()
+    consumer().run()
+
+
+if __name__ == "__main__":
+    main()

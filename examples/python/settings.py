@@ -21,6 +21,7 @@ def common():
         "bootstrap.servers": os.environ["KSIM_BOOTSTRAP_SERVERS"],
         "client.id": os.environ.get("KSIM_MEMBER") or "careful",
         "socket.nagle.disable": True,
+        "socket.timeout.ms": 5_000,  # bounds a commit that nobody answers; the default is a minute
         "reconnect.backoff.ms": 50,
         "reconnect.backoff.max.ms": 1000,
         "log.connection.close": False,

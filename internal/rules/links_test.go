@@ -25,7 +25,7 @@ func TestLinks(t *testing.T) {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && (strings.HasPrefix(d.Name(), ".") && len(d.Name()) > 2 || slices.Contains([]string{"testdata", "node_modules", "ksim-out"}, d.Name())):
+		case d.IsDir() && (strings.HasPrefix(d.Name(), ".") && len(d.Name()) > 2 || slices.Contains([]string{"testdata", "node_modules", "target", "ksim-out"}, d.Name())):
 			return filepath.SkipDir
 		case filepath.Ext(path) != ".md":
 			return nil
