@@ -363,60 +363,6 @@ func (r *topicReader) end() {
 	r.c.Close()
 }
 
-// TestCorruptFetch: a client that checks CRCs reads the batch again.
-func TestCorruptFetch(t *testing.T) {
-	f := newFixture(t)
-	f.produce(60)
-	armed := f.tap.Add(Rule{Key: kmsg.Fetch.Int16(), Direction: Response, Topic: testTopic, Times: 2, Action: Corrupt{}})
-	r := newReader(f, f.open("m1", 1))
-	r.await(60)
-	if armed.Hits() != 2 {
-		t.Errorf("%d hits", armed.Hits())
-	}
-	r.end()
-}
-
-// TestCorruptUnchecked: a client that does not check takes what was never written.
-func TestCorruptUnchecked(t *testing.T) {
-	f := newFixture(t)
-	f.produce(1)
-	f.tap.Add(Rule{Key: kmsg.Fetch.Int16(), Direction: Response, Times: 1, Action: Corrupt{}})
-	c := through(f, f.open("m1", 1), kgo.ConsumeTopics(testTopic), kgo.DisableFetchCRCValidation())
-	defer c.Close()
-	if got := c.PollFetches(f.ctx).Records(); len(got) != 1 || string(got[0].Value) == "value-000000" || len(got[0].Value) != len("value-000000") {
-		t.Errorf("read %v", got)
-	}
-}
-
-// TestWeakSpot: the damage is in the value, where it shows.
-func TestWeakSpot(t *testing.T) {
-	b := batchFor("abcde")
-	if at := weakSpot(b); string(b[at-2:at+3]) != "abcde" {
-		t.Errorf("byte %d of %q", at, b)
-	}
-	b[batchAttributes+1] |= 4 // zstd, as it were
-	if at := weakSpot(b); at != len(b)-1 {
-		t.Errorf("byte %d of %d", at, len(b))
-	}
-}
-
-// TestCorruptProduce: the broker refuses what has a wrong CRC.
-func TestCorruptProduce(t *testing.T) {
-	f := newFixture(t)
-	p := producer(f, f.open("m1", 1), kgo.RecordRetries(0))
-	defer p.Close()
-	f.tap.Add(Rule{Key: kmsg.Produce.Int16(), Times: 1, Action: Corrupt{}})
-	if err := p.ProduceSync(f.ctx, onPartition(3, "abc")).FirstErr(); !errors.Is(err, kerr.CorruptMessage) {
-		t.Errorf("a corrupt batch: %v", err)
-	}
-	if err := p.ProduceSync(f.ctx, onPartition(3, "abc")).FirstErr(); err != nil {
-		t.Errorf("the next one: %v", err)
-	}
-	if ends := f.ends(); ends[3] != 1 {
-		t.Errorf("the broker has %d records", ends[3])
-	}
-}
-
 // TestCoordinatorTroubles: each API of a group that the tap refuses for a while, in the broker's place and after it; the
 // client finds its way, and commits.
 func TestCoordinatorTroubles(t *testing.T) {
