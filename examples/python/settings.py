@@ -35,7 +35,6 @@ def consumer():
         "enable.auto.commit": False,  # a commit says "done", so only this program can tell
         "enable.auto.offset.store": False,
         "auto.offset.reset": "earliest",
-        "check.crcs": True,  # off by default: a batch damaged on its way would be processed
         "fetch.wait.max.ms": 100,
         "fetch.queue.backoff.ms": 50,
         "topic.metadata.refresh.interval.ms": 10_000,

@@ -34,6 +34,7 @@ type Wire struct {
 	Jitter       time.Duration // of delay: chosen from Delay-Jitter to Delay+Jitter
 	Bytes        int           // of throttle: bytes/s
 	ThrottleTime time.Duration // of quota
+	Checksum     bool          // of corrupt: the checksum is damaged, and not a record
 
 	Topic      string // workload, dead-letter or output; "" is any
 	Partitions []int
@@ -129,7 +130,7 @@ func (f Wire) Validate() error {
 		set           bool
 	}{
 		{"error", "error", f.Error != ""}, {"delay", "delay", f.Delay != 0}, {"delay", "jitter", f.Jitter != 0},
-		{"throttle", "bytes", f.Bytes != 0}, {"quota", "throttle time", f.ThrottleTime != 0},
+		{"throttle", "bytes", f.Bytes != 0}, {"quota", "throttle time", f.ThrottleTime != 0}, {"corrupt", "checksum", f.Checksum},
 	} {
 		bad(x.set && f.Action != x.action, "%s belongs to the action %s, and the action is %q", x.field, x.action, f.Action)
 	}
@@ -173,6 +174,8 @@ func (f Wire) action() (tap.Action, error) {
 		return tap.Throttle{BytesPerSecond: f.Bytes}, nil
 	case "quota":
 		return tap.Quota{ThrottleTime: f.ThrottleTime}, nil
+	case "corrupt":
+		return tap.Corrupt{Checksum: f.Checksum}, nil
 	}
 	return tap.ParseAction(f.Action)
 }

@@ -89,21 +89,25 @@ func (f *flight) wait(timer <-chan time.Time) outcome {
 
 // Cut closes the connection on both sides instead of passing the call on: of a
 // request the broker never learns, of a response the member never learns
-// although the broker has done the work. New connections are welcome.
+// although the broker has done the work. New connections are welcome. The client sees a reset, as when a link
+// breaks. At an orderly end before a first answer franz-go takes SASL to be missing, and gives up its
+// place in the group without a word on the wire.
 type Cut struct{}
 
 func (Cut) act(f *flight) outcome {
+	f.conn.refuse()
 	f.conn.close()
 	f.armed.announce(f.call)
 	return disconnect
 }
 
-// CutHalfOpen closes the client's side of the connection instead of passing the call
+// CutHalfOpen resets the client's side of the connection instead of passing the call
 // on. The broker is not told: its side stays open and silent until the member is
 // closed, as when a firewall forgets a connection. New connections are welcome.
 type CutHalfOpen struct{}
 
 func (CutHalfOpen) act(f *flight) outcome {
+	f.conn.refuse()
 	f.conn.cutHalfOpen()
 	f.armed.announce(f.call)
 	return abandon

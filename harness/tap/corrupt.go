@@ -10,15 +10,20 @@ import (
 // Corrupt flips the bits of one byte of a record batch, so that its CRC is wrong: of the first batch of
 // each selected partition, in a Fetch response (what the member gets) or a Produce request (what
 // the broker gets). A call without a whole batch there does not match. The byte is in the middle of the first record's
-// value, or in the last record if the batch is compressed.
-//
-// A client that does not check CRCs (librdkafka without check.crcs, its default) takes the
-// record for a good one with another content.
-type Corrupt struct{}
+// value, or in the last record if the batch is compressed. A client that does not check CRCs (librdkafka without
+// check.crcs, its default) takes the record for a good one with another content.
+type Corrupt struct {
+	// Checksum damages the CRC itself, and leaves the records as they are: who does not check does not notice.
+	Checksum bool
+}
 
-func (Corrupt) act(f *flight) outcome {
+func (c Corrupt) act(f *flight) outcome {
 	for _, b := range batches(f, f.selection(f.armed.rule)) {
-		b[weakSpot(b)] ^= 0xff
+		at := weakSpot(b)
+		if c.Checksum {
+			at = batchCRC
+		}
+		b[at] ^= 0xff
 	}
 	f.changed = true
 	f.armed.announce(f.call)
@@ -33,6 +38,7 @@ const (
 	batchOverhead = 12
 	// batchCovered is behind all that says how to read a batch: what follows is records, and covered by the CRC.
 	batchCovered = 61
+	batchCRC     = 17 // and where the CRC is (4)
 	// batchAttributes is where the attributes are (2); their lowest bits say how the records are compressed.
 	batchAttributes = 21
 	compression     = 0x07
@@ -113,4 +119,9 @@ func (Corrupt) validate(r Rule, bad func(bool, string, ...any)) {
 	bad(!ok || len(r.Also) > 0, "record batches are in responses of Fetch and requests of Produce: choose one of these")
 }
 
-func (Corrupt) String() string { return nameCorrupt }
+func (c Corrupt) String() string {
+	if c.Checksum {
+		return nameCorrupt + " " + nameChecksum
+	}
+	return nameCorrupt
+}

@@ -260,7 +260,63 @@ func TestFetchRefused(t *testing.T) {
 	}
 }
 
-// reader reads all partitions without a group, and counts.
+// TestFetchSessionInForce: a session that began before the rule names nothing that the rule could
+// select, until the tap ends it.
+func TestFetchSessionInForce(t *testing.T) {
+	f := newFixtureOf(t, 1)
+	f.produce(6)
+	r := newReader(f, f.open("m1", 1))
+	r.await(6)
+	idle := f.tap.Add(Rule{Key: kmsg.Fetch.Int16()})
+	if err := idle.AwaitHits(f.ctx, 3); err != nil { // nothing new is asked for any more
+		t.Fatal(err)
+	}
+	armed := f.tap.Add(Rule{Key: kmsg.Fetch.Int16(), Topic: testTopic, Partitions: []int32{4}, Times: 1, Action: Error{kerr.UnknownLeaderEpoch.Code}})
+	receive(f, "hit", armed.Hit())
+	f.produce(6)
+	r.await(12)
+	r.end()
+}
+
+// TestLaidOver: what a client must have from the broker is there beside the error.
+func TestLaidOver(t *testing.T) {
+	f := newFixtureOf(t, 1)
+	conn, err := new(rawClient).connect(f, f.open("m1", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.tap.Add(Rule{Key: kmsg.Fetch.Int16(), Action: Error{kerr.KafkaStorageError.Code}})
+	f.tap.Add(Rule{Key: kmsg.Metadata.Int16(), Action: Error{kerr.LeaderNotAvailable.Code}})
+	fetch := kmsg.NewPtrFetchRequest()
+	fetch.Version, fetch.SessionEpoch, fetch.MaxBytes = 11, 0, 1<<20
+	topic := kmsg.NewFetchRequestTopic()
+	topic.Topic = testTopic
+	for p := range int32(2) {
+		part := kmsg.NewFetchRequestTopicPartition()
+		part.Partition, part.PartitionMaxBytes = p, 1<<20
+		topic.Partitions = append(topic.Partitions, part)
+	}
+	fetch.Topics = append(fetch.Topics, topic)
+	conn.send(fetch, 1)
+	got := conn.expect(header{key: kmsg.Fetch.Int16(), version: 11, correlation: 1}).(*kmsg.FetchResponse)
+	if got.SessionID == 0 || got.ErrorCode != 0 || len(got.Topics) != 1 || len(got.Topics[0].Partitions) != 2 {
+		t.Fatalf("without its session: %+v", got)
+	}
+	for _, p := range got.Topics[0].Partitions {
+		if p.ErrorCode != kerr.KafkaStorageError.Code || p.HighWatermark != -1 || len(p.RecordBatches) > 0 {
+			t.Errorf("%+v", p)
+		}
+	}
+	metadata := kmsg.NewPtrMetadataRequest()
+	metadata.Version = 7
+	conn.send(metadata, 2)
+	m := conn.expect(header{key: kmsg.Metadata.Int16(), version: 7, correlation: 2}).(*kmsg.MetadataResponse)
+	if len(m.Brokers) != 1 || len(m.Topics) != 1 || m.Topics[0].ErrorCode != kerr.LeaderNotAvailable.Code || *m.Topics[0].Topic != testTopic {
+		t.Errorf("%+v", m)
+	}
+}
+
+// topicReader reads all partitions without a group, and counts.
 type topicReader struct {
 	f      *fixture
 	c      *client
@@ -305,60 +361,6 @@ func (r *topicReader) end() {
 	r.cancel()
 	<-r.done
 	r.c.Close()
-}
-
-// TestCorruptFetch: a client that checks CRCs reads the batch again.
-func TestCorruptFetch(t *testing.T) {
-	f := newFixture(t)
-	f.produce(60)
-	armed := f.tap.Add(Rule{Key: kmsg.Fetch.Int16(), Direction: Response, Topic: testTopic, Times: 2, Action: Corrupt{}})
-	r := newReader(f, f.open("m1", 1))
-	r.await(60)
-	if armed.Hits() != 2 {
-		t.Errorf("%d hits", armed.Hits())
-	}
-	r.end()
-}
-
-// TestCorruptUnchecked: a client that does not check takes what was never written.
-func TestCorruptUnchecked(t *testing.T) {
-	f := newFixture(t)
-	f.produce(1)
-	f.tap.Add(Rule{Key: kmsg.Fetch.Int16(), Direction: Response, Times: 1, Action: Corrupt{}})
-	c := through(f, f.open("m1", 1), kgo.ConsumeTopics(testTopic), kgo.DisableFetchCRCValidation())
-	defer c.Close()
-	if got := c.PollFetches(f.ctx).Records(); len(got) != 1 || string(got[0].Value) == "value-000000" || len(got[0].Value) != len("value-000000") {
-		t.Errorf("read %v", got)
-	}
-}
-
-// TestWeakSpot: the damage is in the value, where it shows.
-func TestWeakSpot(t *testing.T) {
-	b := batchFor("abcde")
-	if at := weakSpot(b); string(b[at-2:at+3]) != "abcde" {
-		t.Errorf("byte %d of %q", at, b)
-	}
-	b[batchAttributes+1] |= 4 // zstd, as it were
-	if at := weakSpot(b); at != len(b)-1 {
-		t.Errorf("byte %d of %d", at, len(b))
-	}
-}
-
-// TestCorruptProduce: the broker refuses what has a wrong CRC.
-func TestCorruptProduce(t *testing.T) {
-	f := newFixture(t)
-	p := producer(f, f.open("m1", 1), kgo.RecordRetries(0))
-	defer p.Close()
-	f.tap.Add(Rule{Key: kmsg.Produce.Int16(), Times: 1, Action: Corrupt{}})
-	if err := p.ProduceSync(f.ctx, onPartition(3, "abc")).FirstErr(); !errors.Is(err, kerr.CorruptMessage) {
-		t.Errorf("a corrupt batch: %v", err)
-	}
-	if err := p.ProduceSync(f.ctx, onPartition(3, "abc")).FirstErr(); err != nil {
-		t.Errorf("the next one: %v", err)
-	}
-	if ends := f.ends(); ends[3] != 1 {
-		t.Errorf("the broker has %d records", ends[3])
-	}
 }
 
 // TestCoordinatorTroubles: each API of a group that the tap refuses for a while, in the broker's place and after it; the

@@ -23,6 +23,7 @@ const (
 	nameQuota       = "quota"
 	nameFreeze      = "freeze"
 	nameCorrupt     = "corrupt"
+	nameChecksum    = "checksum" // of corrupt
 )
 
 // ActionNames lists the names of all actions.
@@ -125,7 +126,8 @@ func ParseDirection(name string) (Direction, error) {
 }
 
 // ParseAction reads an action as its String writes it: "error NOT_COORDINATOR", "delay 200ms", "delay 200ms
-// 50ms" (with jitter), "throttle 65536" (bytes/s), "quota 1s", "cut", "cut-half-open", "hold", "freeze", "corrupt".
+// 50ms" (with jitter), "throttle 65536" (bytes/s), "quota 1s", "cut", "cut-half-open", "hold", "freeze", "corrupt",
+// "corrupt checksum".
 // "disconnect" is "cut". It does not tell whether the action goes with a rule: Rule.Validate does.
 func ParseAction(text string) (Action, error) {
 	words := strings.Fields(text)
@@ -141,6 +143,8 @@ func ParseAction(text string) (Action, error) {
 	}
 	var err error
 	switch {
+	case name == nameCorrupt && len(args) == 1 && args[0] == nameChecksum:
+		return Corrupt{Checksum: true}, nil
 	case name == nameError && len(args) == 1:
 		var e Error
 		e.Code, err = ParseErrorCode(args[0])
@@ -160,7 +164,7 @@ func ParseAction(text string) (Action, error) {
 		}
 		return d, err
 	case slices.Contains(ActionNames(), name):
-		return nil, fmt.Errorf("%q has too few or too many words: write error NAME, delay TIME [JITTER], throttle BYTES-PER-SECOND, quota TIME, or one of %s alone",
+		return nil, fmt.Errorf("%q has too few or too many words: write error NAME, delay TIME [JITTER], throttle BYTES-PER-SECOND, quota TIME, corrupt [checksum], or one of %s alone",
 			text, strings.Join([]string{nameCut, nameCutHalfOpen, nameHold, nameFreeze, nameCorrupt}, ", "))
 	}
 	return nil, fmt.Errorf("there is no action %q: %s", words[0], suggest(words[0], ActionNames()))

@@ -63,7 +63,7 @@ func TestParseErrorCode(t *testing.T) {
 
 func TestParseAction(t *testing.T) {
 	for _, a := range []Action{
-		Error{kerr.NotCoordinator.Code}, Cut{}, CutHalfOpen{}, Hold{}, FreezeMember{}, Corrupt{},
+		Error{kerr.NotCoordinator.Code}, Cut{}, CutHalfOpen{}, Hold{}, FreezeMember{}, Corrupt{}, Corrupt{Checksum: true},
 		Delay{For: 200 * time.Millisecond}, Delay{For: time.Second, Jitter: 50 * time.Millisecond}, Throttle{65536}, Quota{time.Second},
 	} {
 		if got, err := ParseAction(a.String()); err != nil || got != a {
