@@ -26,7 +26,7 @@ import (
 // The reference consumer goes through the whole catalogue, on three brokers of
 // Apache Kafka, under each of its promises and with each group protocol.
 //
-// KSIM_FULL_MATRIX=1 runs every promise with every protocol. Otherwise every
+// KSIM_FULL_MATRIX=1 runs every scenario under every promise with every protocol. Otherwise, of those with the tag smoke, every
 // promise runs with one protocol, and every protocol with one promise.
 // SQL is SQLite, or the PostgreSQL that KSIM_MATRIX_SQL is the URL of.
 // KSIM_MATRIX_DIR keeps histories and tables in that directory. KSIM_MATRIX_ONLY
@@ -169,6 +169,9 @@ func TestMatrix(t *testing.T) {
 	t.Cleanup(services.StopShared)
 	for _, sc := range scenarios.All() {
 		if sc.Exclusive || sc.Tagged("broker") { // TestFailover has those that a group depends on
+			continue
+		}
+		if !full() && !sc.Tagged("smoke") { // package spec has the others run, in one cell
 			continue
 		}
 		for _, c := range cells() {

@@ -33,7 +33,7 @@ import (
 // Config says what to judge, and how. Only Subject is required.
 type Config struct {
 	Subject subject.Subject
-	// Scenarios default to the whole catalogue.
+	// Scenarios default to those with the tag smoke.
 	Scenarios []harness.Scenario
 	// Kafka lends the broker to run on; the default is an embedded one for each scenario.
 	// It is called once, before the first spec; ginkgo.DeferCleanup and ginkgo.Skip work in it.
@@ -62,7 +62,7 @@ func Main(m *testing.M, subjects []subject.Func, modes ...reexec.Mode) {
 // skipped only if the backend cannot do what the scenario needs.
 func Describe(text string, cfg Config) bool {
 	if cfg.Scenarios == nil {
-		cfg.Scenarios = scenarios.All()
+		cfg.Scenarios = everyday()
 	}
 	suite := &suite{cfg: cfg, results: map[string]chan harness.Result{}}
 	return ginkgo.Describe(text, ginkgo.Ordered, ginkgo.ContinueOnFailure, func() {
@@ -77,6 +77,14 @@ func Describe(text string, cfg Config) bool {
 			})
 		}
 	})
+}
+
+func everyday() []harness.Scenario {
+	chosen, err := scenarios.Select([]string{"tag:smoke"})
+	if err != nil {
+		panic(err) // the catalogue has that tag
+	}
+	return chosen
 }
 
 // suite is what the specs of one Describe share.

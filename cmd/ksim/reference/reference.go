@@ -168,9 +168,15 @@ func configure(env subject.Env) (consumer.Config, error) {
 	if env.MetadataMaxAge > 0 {
 		cfg.ClientOpts = append(cfg.ClientOpts, kgo.MetadataMaxAge(env.MetadataMaxAge), kgo.MetadataMinAge(min(env.MetadataMaxAge, time.Second)))
 	}
+	err := extras(env, &cfg)
+	return cfg, err
+}
+
+// extras sets what variables of its own say.
+func extras(env subject.Env, cfg *consumer.Config) error {
 	ms, err := number(env.Extra, "KSIM_COMMIT_INTERVAL_MS")
 	if err != nil {
-		return cfg, err
+		return err
 	}
 	if ms > 0 {
 		cfg.CommitEachBatch, cfg.CommitInterval = false, time.Duration(ms)*time.Millisecond
@@ -180,19 +186,19 @@ func configure(env subject.Env) (consumer.Config, error) {
 		cfg.MaxSpan = cfg.BatchSize
 	}
 	if ms, err = number(env.Extra, "KSIM_HANDLER_TIMEOUT_MS"); err != nil {
-		return cfg, err
+		return err
 	}
 	if ms > 0 {
 		cfg.HandlerTimeout = time.Duration(ms) * time.Millisecond
 	}
 	n, err := number(env.Extra, "KSIM_CONCURRENCY")
 	if err != nil {
-		return cfg, err
+		return err
 	}
 	if n > 0 {
 		cfg.Concurrency = n
 	}
-	return cfg, nil
+	return nil
 }
 
 // assign chooses how a classic group shares partitions out.
