@@ -29,7 +29,7 @@ func docsVerb() *cobra.Command {
 		Hidden: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for name, page := range map[string]func() string{
-				"scenarios.md": scenariosPage, "guarantees.md": checksPage, "faults.md": faultsPage, "ksim-yaml.md": configPage, "mutants.md": matrix.Page,
+				"scenarios.md": scenariosPage, "guarantees.md": checksPage, "faults.md": faultsPage, "ksim-yaml.md": configPage, "mutants.md": func() string { return matrix.Page() + othersPage() },
 			} {
 				if err := os.WriteFile(filepath.Join(out, name), []byte(generated+page()), 0o644); err != nil {
 					return err

@@ -23,12 +23,13 @@ import (
 
 // mutantOptions are the flags of mutants.
 type mutantOptions struct {
-	kafka    kafkaOptions
-	only     []string
-	out      string
-	output   string
-	seed     int64
-	parallel int
+	kafka     kafkaOptions
+	only      []string
+	languages []string
+	out       string
+	output    string
+	seed      int64
+	parallel  int
 }
 
 func mutantsVerb() *cobra.Command {
@@ -41,12 +42,13 @@ func mutantsVerb() *cobra.Command {
 			"the same. Prints which check has caught which mistake.\n" +
 			"Exit status: 0 every mutant was caught and no correct consumer accused, 1 one survived or was accused, 2 something was not seen,\n" +
 			"3 a failure of the harness or of usage.",
-		Example: "  ksim mutants\n  ksim mutants --only stale-queue --out ksim-out/stale-queue\n  ksim mutants --kafka containers -o markdown",
+		Example: "  ksim mutants\n  ksim mutants --only stale-queue --out ksim-out/stale-queue\n  ksim mutants --kafka containers -o markdown\n  ksim mutants --language go,python,java",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
 	}
 	f := cmd.Flags()
 	f.StringSliceVar(&o.only, "only", nil, "run these mutants only ('ksim list mutants'), and the correct consumers in their scenarios")
+	f.StringSliceVar(&o.languages, "language", mutantLanguages[:1], "those in these languages: "+strings.Join(mutantLanguages, ", ")+"; all but go need the examples of ksim's repository, and their tools")
 	f.StringVarP(&o.output, "output", "o", "text", "text, json or markdown")
 	f.StringVar(&o.out, "out", "", "directory that keeps every history, for 'ksim check' (default: only those of what went wrong are kept)")
 	f.Int64Var(&o.seed, "seed", d.Seed, "the same seed sends the same messages")
@@ -58,8 +60,7 @@ func mutantsVerb() *cobra.Command {
 }
 
 func (o *mutantOptions) run(cmd *cobra.Command) (err error) {
-	chosen, err := o.choose()
-	if err != nil {
+	if err := o.valid(); err != nil {
 		return err
 	}
 	if err := o.kafka.choose(cmd.Flags().Changed("kafka")); err != nil {
@@ -68,6 +69,10 @@ func (o *mutantOptions) run(cmd *cobra.Command) (err error) {
 	ctx, stderr := cmd.Context(), cmd.ErrOrStderr()
 	cfg := matrix.Config()
 	cfg.RunID, cfg.Seed, cfg.Parallel = newRunID(), o.seed, o.parallel
+	plans, err := o.plans(cfg)
+	if err != nil {
+		return err
+	}
 	if cfg.Dir, err = o.dir(); err != nil {
 		return err
 	}
@@ -79,18 +84,17 @@ func (o *mutantOptions) run(cmd *cobra.Command) (err error) {
 	if kafka.prefix != "" {
 		cfg.TopicPrefix = kafka.prefix
 	}
-	_, _ = fmt.Fprintf(stderr, "%d mutants, %d runs side by side, on %s\n", len(chosen), cfg.Parallel, kafka.label)
-	plan := matrix.Plan{
-		Config: cfg, Mutants: chosen, Correct: append(matrix.Careful(), referenceAsCorrect(cfg.BatchSize)), Scenario: scenarioByName,
-		Progress: func(consumer string, r harness.Result) {
-			word := string(r.Verdict)
-			if r.Err != nil {
-				word = "failed"
-			}
-			_, _ = fmt.Fprintf(stderr, "%-8s  %-28s %-26s %5.1f s\n", word, consumer, r.Scenario, r.Seconds)
-		},
+	var m matrix.Matrix
+	for _, plan := range plans {
+		_, _ = fmt.Fprintf(stderr, "%d mutants, %d runs side by side, on %s\n", len(plan.Mutants), plan.Config.Parallel, kafka.label)
+		plan.Config.Dir, plan.Config.Kafka, plan.Config.TopicPrefix = cfg.Dir, cfg.Kafka, cfg.TopicPrefix
+		plan.Scenario, plan.Progress = scenarioByName, toldTo(stderr)
+		part, failed := matrix.Run(ctx, plan)
+		m.Mutants, m.Correct, m.Seconds = append(m.Mutants, part.Mutants...), append(m.Correct, part.Correct...), m.Seconds+part.Seconds
+		if err = failed; err != nil {
+			break
+		}
 	}
-	m, err := matrix.Run(ctx, plan)
 	err = errors.Join(err, kafka.Close())
 	if err == nil {
 		err = printMatrix(cmd.OutOrStdout(), o.output, m)
@@ -102,6 +106,17 @@ func (o *mutantOptions) run(cmd *cobra.Command) (err error) {
 		_, _ = fmt.Fprintf(stderr, "judge them again: ksim check %s\n", cfg.Dir)
 	}
 	return matrixStatus(ctx, stderr, m)
+}
+
+// toldTo prints a line for every consumer that has gone through a scenario.
+func toldTo(stderr io.Writer) func(string, harness.Result) {
+	return func(consumer string, r harness.Result) {
+		word := string(r.Verdict)
+		if r.Err != nil {
+			word = "failed"
+		}
+		_, _ = fmt.Fprintf(stderr, "%-8s  %-28s %-26s %5.1f s\n", word, consumer, r.Scenario, r.Seconds)
+	}
 }
 
 // matrixStatus turns what came of it into the exit status.
@@ -122,32 +137,15 @@ func matrixStatus(ctx context.Context, stderr io.Writer, m matrix.Matrix) error 
 	return verdict(m.Verdict())
 }
 
-// choose returns the mutants to run.
-func (o *mutantOptions) choose() ([]mutant.Mutant, error) {
+// valid returns what is wrong with the flags.
+func (o *mutantOptions) valid() error {
 	if !slices.Contains([]string{"text", "json", "markdown"}, o.output) {
-		return nil, fmt.Errorf("there is no output %q; choose text, json or markdown", o.output)
+		return fmt.Errorf("there is no output %q; choose text, json or markdown", o.output)
 	}
 	if o.parallel < 1 {
-		return nil, fmt.Errorf("--parallel is %d: choose 1 or more", o.parallel)
+		return fmt.Errorf("--parallel is %d: choose 1 or more", o.parallel)
 	}
-	all := mutant.All()
-	if o.only == nil {
-		return all, nil
-	}
-	var chosen []mutant.Mutant
-	var names []string
-	for _, m := range all {
-		names = append(names, m.Name)
-		if slices.Contains(o.only, m.Name) {
-			chosen = append(chosen, m)
-		}
-	}
-	for _, name := range o.only {
-		if !slices.Contains(names, name) {
-			return nil, fmt.Errorf("there is no mutant %q; the mutants are %s", name, strings.Join(names, ", "))
-		}
-	}
-	return chosen, nil
+	return nil
 }
 
 // dir makes the directory of the run: a temporary one where nothing is to be kept.

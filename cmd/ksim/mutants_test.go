@@ -68,7 +68,7 @@ func TestMutantsUsage(t *testing.T) {
 		"--parallel is 0":          {"mutants", "--parallel", "0"},
 		"embedded, containers":     {"mutants", "--kafka", "pulsar"},
 		"unknown command \"all\"":  {"mutants", "all"},
-		"--kafka external, not":    {"mutants", "--brokers", "127.0.0.1:9"},
+		"--kafka external or containers, not":    {"mutants", "--brokers", "127.0.0.1:9"},
 		"choose another --out, so": {"mutants", "--out", "."},
 	} {
 		if status, _, stderr := ksim(args...); status != exitFailed || !strings.Contains(stderr, want) {
