@@ -101,7 +101,7 @@ func TestFaultThatDoesNotHappenIsUnknown(t *testing.T) {
 		{fault.UnknownSchemas{}, "has no schemas", nil},
 		{fault.RegistryTrouble{}, "has no schemas", nil},
 		{fault.RefusalStorm{For: time.Minute}, "did not last", nil},
-		{fault.SinkHang{For: time.Minute}, "nothing hung for 1m0s", nil},
+		{fault.SinkHang{For: time.Minute}, "the outage did not last for 1m0s", nil},
 		{fault.HungHandler{Target: "m1"}, "no effect of m1 hung for 45s", nil},
 		{fault.ShortFreeze{Target: "m1", Share: 10}, "was not frozen for 1m0s", nil},
 		{fault.PartialBatch{Target: "m1"}, "posts no batches", nil},

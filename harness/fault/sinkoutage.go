@@ -52,30 +52,40 @@ func (f RefusalStorm) Inject(ctx context.Context, env *Env) (string, error) {
 		status = http.StatusServiceUnavailable
 	}
 	since := env.Log.Last()
-	armed := env.Sink.Add(sink.Rule{Action: sink.Refuse{Status: status, RetryAfter: after}})
-	defer armed.Remove()
-	select {
-	case <-armed.Hit():
-	case <-ctx.Done():
-		return "", Missed("nobody made an effect")
-	}
-	began := env.Log.Last()
-	if err := pause(ctx, length); err != nil {
-		return "", Missed("the storm did not last for %s: %v", length, err)
-	}
-	for _, e := range env.Log.Events(began) {
-		if e.Kind == history.EffectDone && env.startedAfter(e, began) {
-			return "", Missed("the effect %s was done in the storm", e.Where())
-		}
-	}
-	over := env.Log.Last()
-	armed.Remove()
-	if err := awaitEffects(ctx, env, over, 1, func(history.Event) bool { return true }); err != nil {
-		return "", Missed("nothing was done after the storm: %v", err)
+	if _, err := outage(ctx, env, sink.Refuse{Status: status, RetryAfter: after}, length); err != nil {
+		return "", err
 	}
 	attempts, early := hurried(env.Log.Events(since), after)
 	return fmt.Sprintf("%d attempts were refused with %d for %s; %d of them came again before the %s that Retry-After asked for were over",
 		attempts, status, length, early, after) + settle(ctx, env), nil
+}
+
+// outage has the downstream system act so on every effect for a time, from the first one on, and waits
+// until one is done after that. It returns how many effects met it.
+func outage(ctx context.Context, env *Env, action sink.Action, length time.Duration) (met int, err error) {
+	armed := env.Sink.Add(sink.Rule{Action: action})
+	defer armed.Remove()
+	select {
+	case <-armed.Hit():
+	case <-ctx.Done():
+		return 0, Missed("nobody made an effect")
+	}
+	began := env.Log.Last()
+	if err := pause(ctx, length); err != nil {
+		return 0, Missed("the outage did not last for %s: %v", length, err)
+	}
+	for _, e := range env.Log.Events(began) {
+		if e.Kind == history.EffectDone && env.startedAfter(e, began) {
+			return 0, Missed("the effect %s was done in the outage", e.Where())
+		}
+	}
+	met = armed.Hits()
+	over := env.Log.Last()
+	armed.Remove()
+	if err := awaitEffects(ctx, env, over, 1, func(history.Event) bool { return true }); err != nil {
+		return 0, Missed("nothing was done after the outage: %v", err)
+	}
+	return met, nil
 }
 
 // startedAfter tells whether an effect began after Seq.
@@ -129,26 +139,9 @@ func (f SinkHang) Inject(ctx context.Context, env *Env) (string, error) {
 	if length == 0 {
 		length = 5 * time.Second
 	}
-	armed := env.Sink.Add(sink.Rule{Action: sink.Hang{}})
-	defer armed.Remove()
-	select {
-	case <-armed.Hit():
-	case <-ctx.Done():
-		return "", Missed("nobody made an effect")
-	}
-	began := env.Log.Last()
-	if err := pause(ctx, length); err != nil {
-		return "", Missed("nothing hung for %s: %v", length, err)
-	}
-	for _, e := range env.Log.Events(began) {
-		if e.Kind == history.EffectDone && env.startedAfter(e, began) {
-			return "", Missed("the effect %s was done while everything should hang", e.Where())
-		}
-	}
-	hung, over := armed.Hits(), env.Log.Last()
-	armed.Remove()
-	if err := awaitEffects(ctx, env, over, 1, func(history.Event) bool { return true }); err != nil {
-		return "", Missed("nothing was done after that: %v", err)
+	hung, err := outage(ctx, env, sink.Hang{}, length)
+	if err != nil {
+		return "", err
 	}
 	return fmt.Sprintf("%d requests hung, up to %s", hung, length) + settle(ctx, env), nil
 }

@@ -11,7 +11,7 @@ import time
 
 from right import Careful, main
 
-INTERVAL = 1.0  # seconds
+INTERVAL = 8.0  # seconds: longer than it takes until somebody leaves
 
 
 class NoCommitOnRevoke(Careful):
