@@ -52,7 +52,7 @@ func (f RefusalStorm) Inject(ctx context.Context, env *Env) (string, error) {
 		status = http.StatusServiceUnavailable
 	}
 	since := env.Log.Last()
-	if _, err := outage(ctx, env, sink.Refuse{Status: status, RetryAfter: after}, length); err != nil {
+	if _, err := sinkOutage(ctx, env, sink.Refuse{Status: status, RetryAfter: after}, length); err != nil {
 		return "", err
 	}
 	attempts, early := hurried(env.Log.Events(since), after)
@@ -60,9 +60,9 @@ func (f RefusalStorm) Inject(ctx context.Context, env *Env) (string, error) {
 		attempts, status, length, early, after) + settle(ctx, env), nil
 }
 
-// outage has the downstream system act so on every effect for a time, from the first one on, and waits
+// sinkOutage has the downstream system act so on every effect for a time, from the first one on, and waits
 // until one is done after that. It returns how many effects met it.
-func outage(ctx context.Context, env *Env, action sink.Action, length time.Duration) (met int, err error) {
+func sinkOutage(ctx context.Context, env *Env, action sink.Action, length time.Duration) (met int, err error) {
 	armed := env.Sink.Add(sink.Rule{Action: action})
 	defer armed.Remove()
 	select {
@@ -139,7 +139,7 @@ func (f SinkHang) Inject(ctx context.Context, env *Env) (string, error) {
 	if length == 0 {
 		length = 5 * time.Second
 	}
-	hung, err := outage(ctx, env, sink.Hang{}, length)
+	hung, err := sinkOutage(ctx, env, sink.Hang{}, length)
 	if err != nil {
 		return "", err
 	}
