@@ -122,7 +122,7 @@ class Careful:
     def wait(self, seconds):
         """Waits for the next attempt. Cut short when the record is no longer ours, or at the end."""
         deadline = time.monotonic() + seconds
-        while self.current and not self.stopping and (left := deadline - time.monotonic()) > 0:
+        while self.current is not None and not self.stopping and (left := deadline - time.monotonic()) > 0:
             time.sleep(min(left, 0.05))
             self.keep_alive()
 
@@ -131,7 +131,8 @@ class Careful:
     def handle(self, msg):
         self.current = msg
         try:
-            if self.attempts(msg) and self.current:
+            # Not "and self.current": a message without a value has the length 0, and is false.
+            if self.attempts(msg) and self.current is not None:
                 self.done[msg.partition()] = msg.offset() + 1
         except Gone as gone:
             log.warning("%s: dropped: %s", where(msg), gone)
@@ -152,7 +153,7 @@ class Careful:
                 return self.dead_letter(msg, attempt, reason)
             backoff = min(BACKOFF_MAX, BACKOFF_FIRST * 2 ** (attempt - 1)) * random.uniform(0.8, 1.2)
             self.wait(max(backoff, min(retry_after or 0, BACKOFF_MAX)))
-            if not self.current:
+            if self.current is None:
                 raise Gone("its partition was taken away between two attempts")
             if self.stopping:
                 return False  # not finished, so not committed: the next owner begins anew
@@ -219,7 +220,7 @@ class Careful:
     def revoked(self, _, partitions):
         """Finish the action in hand, commit what is done, forget the rest."""
         gone = {tp.partition for tp in partitions}
-        if self.action and self.current and self.current.partition() in gone:
+        if self.action and self.current is not None and self.current.partition() in gone:
             concurrent.futures.wait([self.action], timeout=self.drain)
             if self.action.done() and self.action.result()[0] == effects.APPLIED:
                 self.done[self.current.partition()] = self.current.offset() + 1
@@ -240,7 +241,7 @@ class Careful:
         self.batch = collections.deque(msg for msg in self.batch if msg.partition() not in gone)
         for partition in gone:
             self.done.pop(partition, None)
-        if self.current and self.current.partition() in gone:
+        if self.current is not None and self.current.partition() in gone:
             self.current = None
 
     def abandon(self, msg):
