@@ -26,6 +26,9 @@ var withoutCoordinator = []harness.Unkeepable{{
 }, {
 	Promise: "incremental-rebalance",
 	Why:     "a client that finds no coordinator for long may give its group up and join anew, and is given back what it had",
+}, {
+	Promise: "lag-metric",
+	Why:     "where a log ends, and what is committed, can only be asked of brokers that are there",
 }}
 
 // brokers are scenarios in which Kafka itself has trouble.

@@ -116,6 +116,15 @@ func TestRebalance(t *testing.T) {
 			b.group(history.Assigned, "m1", 0)
 			b.close("m1")
 		}},
+		{name: "held-asked-for-and-given-back", only: true, tell: func(b *book) { // who was to have it is gone again
+			incremental(b)
+			takesBack(b)
+			for i := range b.events {
+				if b.events[i].Kind == history.Revoked {
+					b.events[i].Note = history.Asked
+				}
+			}
+		}},
 		{name: "violated", count: 1, want: "nothing was done for 2.03s when it went from m1 to m2, promised are at most 1s", tell: func(b *book) {
 			b.h.Promises.RebalanceStall = time.Second
 			moved(b, 2*time.Second)

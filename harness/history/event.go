@@ -82,7 +82,8 @@ const (
 	Assigned Kind = "assigned"
 	// Revoked: the member gave Partition up of its own accord; by the time
 	// the event is written its revoke callback has returned (it said so on
-	// the wire: JoinGroup without the partition, or LeaveGroup).
+	// the wire: JoinGroup without the partition, or LeaveGroup). Note Asked if
+	// the last assignment did not have the partition any more.
 	Revoked Kind = "revoked"
 	// Lost: the group gave the partition of this member to another, or
 	// removed the member, without its consent. The member may not know.
@@ -136,6 +137,9 @@ const (
 	// stop, outputs, end; or one that the scenario names.
 	Phase Kind = "phase"
 )
+
+// Asked is the Note of a Revoked that the group wanted.
+const Asked = "asked"
 
 // Kinds lists all kinds of events.
 func Kinds() []Kind {

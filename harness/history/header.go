@@ -145,8 +145,10 @@ func (p *Promises) Waive(name string) error {
 		p.GracefulStop = false
 	case "incremental-rebalance":
 		p.IncrementalRebalance = false
+	case "lag-metric":
+		p.LagMetric = ""
 	default:
-		return fmt.Errorf("the promise %q cannot be waived: drain, recovery, max-reprocessed, graceful-stop and incremental-rebalance can", name)
+		return fmt.Errorf("the promise %q cannot be waived: drain, recovery, max-reprocessed, graceful-stop, incremental-rebalance and lag-metric can", name)
 	}
 	return nil
 }

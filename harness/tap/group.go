@@ -239,8 +239,12 @@ func (s *seat) give(kind history.Kind, match func(TopicPartition, *holding) bool
 	var events []history.Event
 	for _, p := range sorted(s.held) {
 		if match(p, s.held[p]) {
+			e := s.event(kind, p)
+			if kind == history.Revoked && s.held[p].releasing {
+				e.Note = history.Asked
+			}
 			delete(s.held, p)
-			events = append(events, s.event(kind, p))
+			events = append(events, e)
 		}
 	}
 	return events

@@ -150,7 +150,7 @@ func TestCooperative(t *testing.T) {
 	if s.tap.Stable(testTopic, 2, []string{"m1"}) {
 		t.Error("stable while something is to be given up")
 	}
-	s.want("m1 gives up", s.exchange(m1, join("a", "", 3, 0), joined("a", 3, 0)), "m1 revoked 1, m1 joining")
+	s.want("m1 gives up", s.exchange(m1, join("a", "", 3, 0), joined("a", 3, 0)), "m1 revoked 1 asked, m1 joining")
 	s.exchange(m2, join("b", "", 3), joined("b", 3, 0))
 	s.want("m1 goes on", s.sync(m1, "a", 3, 0), "")
 	s.want("m2 gets it", s.sync(m2, "b", 3, 1), "m2 assigned 1")
@@ -259,7 +259,7 @@ func TestConsumerProtocol(t *testing.T) {
 	s.want("confirmed", s.beat(m1, "a", 1, []int32{0, 1, 2}, 0, 1, nil), "")
 	s.want("m2 joins", s.beat(m2, "b", 0, nil, 0, 2, []int32{}), "m2 joining")
 	s.want("one to give up", s.beat(m1, "a", 1, nil, 0, 1, []int32{0, 1}), "")
-	s.want("given up", s.beat(m1, "a", 1, []int32{0, 1}, 0, 2, []int32{0, 1}), "m1 revoked 2")
+	s.want("given up", s.beat(m1, "a", 1, []int32{0, 1}, 0, 2, []int32{0, 1}), "m1 revoked 2 asked")
 	if s.tap.Stable(testTopic, 3, []string{"m1", "m2"}) {
 		t.Error("stable without an owner of 2")
 	}
