@@ -33,7 +33,7 @@ func TestReference(t *testing.T) {
 }
 
 var _ = spec.Describe("on the embedded broker", spec.Config{
-	Subject: referenceConsumer, Adjust: promiseAll(history.OrderPartition), SideBySide: 8, Scenarios: only("tag:ci"),
+	Subject: referenceConsumer, Adjust: promiseAll(history.OrderPartition), SideBySide: 4, Scenarios: only("tag:ci"),
 })
 
 var _ = spec.Describe("on the embedded broker, ordered by key", spec.Config{
@@ -57,7 +57,7 @@ var _ = spec.Describe("on the embedded broker, as static members", spec.Config{
 })
 
 var _ = spec.Describe("on Apache Kafka in a container", spec.Config{
-	Subject: referenceConsumer, Adjust: promiseAll(history.OrderPartition), SideBySide: 8, Kafka: containerKafka, Scenarios: only("tag:ci"),
+	Subject: referenceConsumer, Adjust: promiseAll(history.OrderPartition), SideBySide: 6, Kafka: containerKafka, Scenarios: only("tag:smoke"),
 })
 
 var _ = spec.Describe("on Apache Kafka in a container, ordered by key", spec.Config{
