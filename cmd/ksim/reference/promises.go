@@ -29,7 +29,10 @@ func Promises(batchSize int, partitions int32) history.Promises {
 // that could be told beforehand.
 func InOrder(p history.Promises, order string) history.Promises {
 	if p.Order = order; order != history.OrderPartition {
-		p.MaxReprocessed, p.Independent = 0, history.IndependentKeys
+		p.MaxReprocessed = 0
+	}
+	if order == history.OrderKey {
+		p.Independent = history.IndependentKeys // without an order a batch has many keys, and they wait for each other
 	}
 	return p
 }
