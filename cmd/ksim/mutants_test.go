@@ -63,13 +63,13 @@ func present(table string, absent map[string]bool) string {
 
 func TestMutantsUsage(t *testing.T) {
 	for want, args := range map[string][]string{
-		"stale-queue":              {"mutants", "--only", "nobody"},
-		"text, json or markdown":   {"mutants", "-o", "xml"},
-		"--parallel is 0":          {"mutants", "--parallel", "0"},
-		"embedded, containers":     {"mutants", "--kafka", "pulsar"},
-		"unknown command \"all\"":  {"mutants", "all"},
-		"--kafka external or containers, not":    {"mutants", "--brokers", "127.0.0.1:9"},
-		"choose another --out, so": {"mutants", "--out", "."},
+		"stale-queue":                         {"mutants", "--only", "nobody"},
+		"text, json or markdown":              {"mutants", "-o", "xml"},
+		"--parallel is 0":                     {"mutants", "--parallel", "0"},
+		"embedded, containers":                {"mutants", "--kafka", "pulsar"},
+		"unknown command \"all\"":             {"mutants", "all"},
+		"--kafka external or containers, not": {"mutants", "--brokers", "127.0.0.1:9"},
+		"choose another --out, so":            {"mutants", "--out", "."},
 	} {
 		if status, _, stderr := ksim(args...); status != exitFailed || !strings.Contains(stderr, want) {
 			t.Errorf("%v: exit status %d, and it does not say %q:\n%s", args, status, want, stderr)
