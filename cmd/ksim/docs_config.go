@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"reflect"
 	"strings"
@@ -38,9 +37,5 @@ func configRows(b *strings.Builder, prefix string, t reflect.Type) {
 
 // configSchema is the JSON Schema of ksim.yaml, for editors.
 func configSchema() ([]byte, error) {
-	s := strictyaml.SchemaOf(configFile{})
-	s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-	s["title"] = "ksim.yaml"
-	text, err := json.MarshalIndent(s, "", "  ")
-	return append(text, '\n'), err
+	return strictyaml.SchemaOf(configFile{}).Text("ksim.yaml")
 }

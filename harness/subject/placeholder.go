@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strings"
 	"text/template"
+
+	"github.com/ksim-dev/ksim/internal/edits"
 )
 
 // A command that has its own names for things takes them by placeholders, in
@@ -71,7 +73,7 @@ func (x *expander) actions(s string) (string, error) {
 			return "{{." + field + "}}"
 		}
 		for known := range x.fields {
-			if len(name) > maxSlip+1 && distance(name, known) <= maxSlip {
+			if len(name) > maxSlip+1 && edits.Distance(name, known) <= maxSlip {
 				err = fmt.Errorf("%s in %q: did you mean {%s}? %s", found, s, known, validPlaceholders())
 			}
 		}
@@ -86,25 +88,4 @@ func validPlaceholders() string {
 		names = append(names, "{{."+v.Field+"}} or {"+v.Placeholder+"}")
 	}
 	return "the placeholders are " + strings.Join(names, ", ") + ", and {{.Extra.NAME}}"
-}
-
-// distance is Levenshtein's.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		diagonal := row[0]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := diagonal
-			if a[i-1] != b[j-1] {
-				cost++
-			}
-			diagonal = row[j]
-			row[j] = min(cost, row[j]+1, row[j-1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -1,6 +1,10 @@
 package tap
 
-import "github.com/twmb/franz-go/pkg/kmsg"
+import (
+	"cmp"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
 
 // decodesRequest tells which requests are read: those of groups, commits and
 // the ends of transactions.
@@ -79,7 +83,7 @@ func (c *conn) lookInto(call *Call, ex *exchange, resp kmsg.Response) {
 	}
 	if call.Group == "" && ex.req != nil {
 		for _, p := range s.places(ex.req, "") {
-			call.Group = orElse(call.Group, p.group)
+			call.Group = cmp.Or(call.Group, p.group)
 		}
 	}
 	call.places = s.places(msg, call.Group)

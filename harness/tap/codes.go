@@ -2,6 +2,7 @@ package tap
 
 import (
 	"reflect"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -48,13 +49,16 @@ func (s selection) coded(resp kmsg.Response, group string) (cs []coded) {
 // setCodes puts an error code into a response wherever a broker would put this one and
 // the selection agrees, and clears what stands beside it.
 func (s selection) setCodes(resp kmsg.Response, group string, code int16) {
+	for _, c := range s.hit(resp, group, code) {
+		fail(c.v, code)
+	}
+}
+
+// hit lists the places of a response in which a broker would put an error code and the selection agrees.
+func (s selection) hit(resp kmsg.Response, group string, code int16) []coded {
 	all := s.coded(resp, group)
 	at := s.levelOf(resp, code, all)
-	for _, c := range all {
-		if c.level == at && (at == ofAll || s.names(c.at)) {
-			fail(c.v, code)
-		}
-	}
+	return slices.DeleteFunc(all, func(c coded) bool { return c.level != at || at != ofAll && !s.names(c.at) })
 }
 
 // levelOf is where the response of an API carries an error: beside each partition if it has

@@ -10,6 +10,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/ksim-dev/ksim/internal/edits"
 )
 
 // Names of actions, as in text.
@@ -189,9 +191,11 @@ const fewNames = 12
 // suggest names what may have been meant.
 func suggest(name string, known []string) string {
 	best, at := "", len(name)
-	for _, k := range known {
-		if d := distance(bare(name), bare(k)); d < at {
-			best, at = k, d
+	if said := bare(name); len(said) <= longestName {
+		for _, k := range known {
+			if d := edits.Distance(said, bare(k)); d < at {
+				best, at = k, d
+			}
 		}
 	}
 	switch {
@@ -205,26 +209,3 @@ func suggest(name string, known []string) string {
 
 // longestName is above the length of all names. Longer ones are not compared.
 const longestName = 64
-
-// distance is Levenshtein's.
-func distance(a, b string) int {
-	if len(a) > longestName {
-		return len(a)
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		corner := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			d := corner
-			if a[i] != b[j] {
-				d = 1 + min(corner, row[j], row[j+1])
-			}
-			corner, row[j+1] = row[j+1], d
-		}
-	}
-	return row[len(b)]
-}

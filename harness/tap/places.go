@@ -1,6 +1,7 @@
 package tap
 
 import (
+	"cmp"
 	"reflect"
 	"slices"
 
@@ -80,7 +81,7 @@ func (s selection) step(v reflect.Value, at place) place {
 			case "Topic":
 				topic = x
 			case "Group", "GroupID":
-				at.group = orElse(x, at.group)
+				at.group = cmp.Or(x, at.group)
 			case "Key": // of a coordinator
 				at.group = x
 			}
@@ -106,13 +107,6 @@ func (s selection) step(v reflect.Value, at place) place {
 		at.Topic, at.Partition = s.naming(topic, id), -1
 	}
 	return at
-}
-
-func orElse(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
 }
 
 // isPartitionList tells whether a field lists the numbers of partitions.

@@ -112,9 +112,7 @@ func (e Error) applies(f *flight, s selection) bool {
 		if f.resp == nil {
 			return false
 		}
-		all := s.coded(f.resp, f.call.Group)
-		at := s.levelOf(f.resp, e.Code, all)
-		return slices.ContainsFunc(all, func(c coded) bool { return c.level == at && (at == ofAll || s.names(c.at)) })
+		return len(s.hit(f.resp, f.call.Group, e.Code)) > 0
 	}
 	if f.ex.req == nil {
 		return false

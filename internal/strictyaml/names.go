@@ -3,6 +3,8 @@ package strictyaml
 import (
 	"strings"
 	"unicode"
+
+	"github.com/ksim-dev/ksim/internal/edits"
 )
 
 // Key is how a name in Go is written in a file: MaxPollInterval is max-poll-interval,
@@ -34,30 +36,9 @@ func Nearest(name string, names []string) string {
 		if Bare(n) == Bare(name) {
 			return n
 		}
-		if d := distance(Bare(name), Bare(n)); d < at && d < len(n)/2 {
+		if d := edits.Distance(Bare(name), Bare(n)); d < at && d < len(n)/2 {
 			best, at = n, d
 		}
 	}
 	return best
-}
-
-// distance is how many letters to change, add or take away to make b of a (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

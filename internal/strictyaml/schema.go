@@ -1,9 +1,19 @@
 package strictyaml
 
-import "reflect"
+import (
+	"encoding/json"
+	"reflect"
+)
 
 // Schema is a JSON Schema (2020-12), for editors.
 type Schema map[string]any
+
+// Text is the schema as a file of its own.
+func (s Schema) Text(title string) ([]byte, error) {
+	s["$schema"], s["title"] = "https://json-schema.org/draft/2020-12/schema", title
+	text, err := json.MarshalIndent(s, "", "  ")
+	return append(text, '\n'), err
+}
 
 // Describer is a [Value] that knows its own schema.
 type Describer interface{ Schema() Schema }

@@ -1,7 +1,6 @@
 package script
 
 import (
-	"encoding/json"
 	"maps"
 	"reflect"
 	"slices"
@@ -14,12 +13,9 @@ import (
 // Schema is the JSON Schema of scenario files, for editors.
 func Schema() ([]byte, error) {
 	s := strictyaml.SchemaOf(file{})
-	s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-	s["title"] = "A scenario of ksim"
 	s["required"] = []string{"name", "doc"}
 	s["$defs"] = strictyaml.Schema{"fault": anyFault()}
-	text, err := json.MarshalIndent(s, "", "  ")
-	return append(text, '\n'), err
+	return s.Text("A scenario of ksim")
 }
 
 // Fields implements strictyaml.Stand.
