@@ -80,61 +80,60 @@ func movedBrokers() []harness.Scenario {
 	}
 }
 
+// down is a scenario that takes brokers down.
+func down(name, doc string, f fault.Fault, needs ...harness.Need) harness.Scenario {
+	return harness.Scenario{
+		Name: name, Doc: doc, Tags: []string{"full", "broker"}, Faults: []fault.Fault{f}, Exclusive: true, Unkeepable: withoutCoordinator, Needs: needs,
+	}
+}
+
 // downBrokers take one broker down, which may be the only one.
 func downBrokers() []harness.Scenario {
-	down := func(name, doc string, needs harness.Need, f fault.Fault) harness.Scenario {
-		return harness.Scenario{
-			Name: name, Doc: doc, Faults: []fault.Fault{f}, Exclusive: true, Unkeepable: withoutCoordinator, Needs: []harness.Need{needs},
-		}
-	}
 	return []harness.Scenario{
 		down("broker-restarted",
 			"A broker, which may be the only one, is stopped in good order and started again while messages flow: the members wait for it, and go on where they were.",
-			needsDown, fault.BrokerRestart{How: fault.Stop}),
+			fault.BrokerRestart{How: fault.Stop}, needsDown),
 		down("broker-crashed",
 			"A broker, which may be the only one, is killed and started again while messages flow: the members wait for it, and go on where they were.",
-			needsDown, fault.BrokerRestart{How: fault.Kill}),
+			fault.BrokerRestart{How: fault.Kill}, needsDown),
 		down("broker-frozen",
 			"A broker, which may be the only one, answers nothing for four seconds, and its connections stay open: nothing is taken for done that nobody has confirmed.",
-			needsPause, fault.BrokerRestart{How: fault.Pause, For: 4 * time.Second}),
+			fault.BrokerRestart{How: fault.Pause, For: 4 * time.Second}, needsPause),
 	}
 }
 
 // downReplicas take brokers down that have others beside them.
 func downReplicas() []harness.Scenario {
-	down := func(name, doc string, f fault.Fault) harness.Scenario {
-		return harness.Scenario{
-			Name: name, Doc: doc, Faults: []fault.Fault{f}, Exclusive: true, Unkeepable: withoutCoordinator,
-			Needs: []harness.Need{needsDown, needsPause, needsCopies},
-		}
+	one := func(name, doc string, f fault.Fault) harness.Scenario {
+		return down(name, doc, f, needsDown, needsPause, needsCopies)
 	}
-	letters := down("too-few-copies-for-dead-letters",
+	letters := one("too-few-copies-for-dead-letters",
 		"Fewer copies of the dead-letter topic are in sync than it asks for, so that letters are refused (NOT_ENOUGH_REPLICAS): poison waits, and is not skipped.",
 		fault.NotEnoughReplicas{Of: fault.DeadLetters, For: 3 * time.Second})
 	letters.Mix = workload.Mix{Undecodable: 20, Permanent: 40}
 	return []harness.Scenario{
-		down("brokers-rolling-restart",
+		one("brokers-rolling-restart",
 			"Every broker in turn is stopped and started again, as an upgrade does: leaders and coordinators move several times, and nothing is lost.",
 			fault.BrokersRolling{}),
-		down("group-coordinator-stopped",
+		one("group-coordinator-stopped",
 			"The broker that coordinates the group is stopped and started again while messages flow: the members find the next one, and nothing is lost, or repeated beyond what was not committed.",
 			fault.CoordinatorDown{Of: fault.Group, How: fault.Stop}),
-		down("group-coordinator-killed",
+		one("group-coordinator-killed",
 			"The broker that coordinates the group is killed and started again while messages flow: the members find the next one, and nothing is lost, or repeated beyond what was not committed.",
 			fault.CoordinatorDown{Of: fault.Group, How: fault.Kill}),
-		down("group-coordinator-frozen",
+		one("group-coordinator-frozen",
 			"The broker that coordinates the group answers nothing, and its connections stay open, until another has taken over: members do not wait for it for ever.",
 			fault.CoordinatorDown{Of: fault.Group, How: fault.Pause}),
-		down("leader-stopped",
+		one("leader-stopped",
 			"The broker that leads the partition that a member works on is stopped in good order and started again: the member goes on with the next leader where it was.",
 			fault.LeaderDown{Target: "m1", How: fault.Stop}),
-		down("leader-killed",
+		one("leader-killed",
 			"The broker that leads the partition that a member works on is killed and started again: the member goes on with the next leader where it was.",
 			fault.LeaderDown{Target: "m1", How: fault.Kill}),
-		down("leader-frozen",
+		one("leader-frozen",
 			"The broker that leads the partition that a member works on answers nothing, and its connections stay open, until another leads: the member does not wait for it for ever.",
 			fault.LeaderDown{Target: "m1", How: fault.Pause}),
-		down("quorum-lost",
+		one("quorum-lost",
 			"Two of three brokers are killed and started again: nothing can be written meanwhile, commits neither, and after that everything goes on where it was.",
 			fault.QuorumLost{For: 4 * time.Second}),
 		letters,

@@ -22,17 +22,16 @@ func Failover() []harness.Scenario {
 
 // transactions are scenarios for members whose outputs go to Kafka in transactions.
 func transactions() []harness.Scenario {
-	down := func(name, doc string, f fault.Fault) harness.Scenario {
-		return harness.Scenario{
-			Name: name, Doc: doc, Tags: []string{"full", "broker", "exactly-once"}, Faults: []fault.Fault{f},
-			Exclusive: true, Unkeepable: withoutCoordinator, Needs: []harness.Need{needsDown, needsCopies},
-		}
+	one := func(name, doc string, f fault.Fault) harness.Scenario {
+		s := down(name, doc, f, needsDown, needsCopies)
+		s.Tags = append(s.Tags, "exactly-once")
+		return s
 	}
 	return []harness.Scenario{
-		down("transaction-coordinator-killed",
+		one("transaction-coordinator-killed",
 			"The broker that coordinates the transactions of a member is killed and started again while messages flow: each transaction is committed once or not at all.",
 			fault.CoordinatorDown{Of: fault.Transaction, Target: "m1", How: fault.Kill}),
-		down("transaction-too-few-copies-for-outputs",
+		one("transaction-too-few-copies-for-outputs",
 			"Fewer copies of the output topic are in sync than it asks for, so that outputs are refused (NOT_ENOUGH_REPLICAS): records wait for their outputs, and are not skipped.",
 			fault.NotEnoughReplicas{Of: fault.Outputs, For: 3 * time.Second}),
 	}

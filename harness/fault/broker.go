@@ -138,7 +138,7 @@ func (o outage) conclude(ctx context.Context, env *Env, since int64, note string
 
 // awaitWork waits until the group is in the middle of some batch, whoever's.
 func awaitWork(ctx context.Context, env *Env) error {
-	return awaitEffects(ctx, env, env.Log.Last(), midBatch(env.BatchSize), func(history.Event) bool { return true })
+	return awaitEffects(ctx, env, env.Log.Last(), midBatch(env.BatchSize), anybody)
 }
 
 // awaitCommit waits for a commit that a broker accepts after Seq since.

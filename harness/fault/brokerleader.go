@@ -2,7 +2,6 @@ package fault
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -153,7 +152,7 @@ func (f BrokerRestart) Inject(ctx context.Context, env *Env) (string, error) {
 		return "", fmt.Errorf("restart a broker: %w", ErrCannot)
 	}
 	return outage{nodes: nodes[:1], how: f.How, meanwhile: func(ctx context.Context, _ time.Duration) (string, error) {
-		if err := last(ctx, f.For); err != nil {
+		if err := pause(ctx, f.For); err != nil {
 			return "", err
 		}
 		return fmt.Sprintf("broker %d of %v was %s for at least %s and came back", nodes[0], nodes, taken(f.How), f.For), nil
@@ -188,16 +187,4 @@ func (BrokersRolling) Inject(ctx context.Context, env *Env) (string, error) {
 		return "", fmt.Errorf("restart brokers: %w", ErrCannot)
 	}
 	return note[2:], nil
-}
-
-// last lets a state last that is itself a matter of time: an outage.
-func last(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return errors.Join(ctx.Err(), context.Cause(ctx))
-	}
 }

@@ -47,7 +47,7 @@ func (f QuorumLost) Inject(ctx context.Context, env *Env) (string, error) {
 			return "", Missed("brokers %v of %v were killed, and a controller still answers", away, nodes)
 		}
 		still := env.Log.Last()
-		if err := last(ctx, f.For); err != nil {
+		if err := pause(ctx, f.For); err != nil {
 			return "", err
 		}
 		for _, e := range env.Log.Events(still) {
@@ -125,7 +125,7 @@ func (f NotEnoughReplicas) Inject(ctx context.Context, env *Env) (string, error)
 		if err != nil {
 			return "", Missed("nothing that goes to %s came while copies were too few: %v", topic, err)
 		}
-		if err := last(ctx, f.For); err != nil {
+		if err := pause(ctx, f.For); err != nil {
 			return "", err
 		}
 		return fmt.Sprintf("broker %d was killed: %v of %v have %s, which asks for %d; %s was met then, and it lasted for %s",

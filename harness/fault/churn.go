@@ -99,7 +99,7 @@ func (RollingRestart) Inject(ctx context.Context, env *Env) (string, error) {
 	for _, m := range members {
 		// A member may own nothing (more members than partitions): it is
 		// restarted all the same, but the group must be at work.
-		if err := awaitEffects(ctx, env, env.Log.Last(), midBatch(env.BatchSize), func(history.Event) bool { return true }); err != nil {
+		if err := awaitWork(ctx, env); err != nil {
 			return "", Missed("nothing was processed before the restart of %s: %v", m, err)
 		}
 		if err := env.Members.Stop(ctx, m); err != nil {

@@ -71,14 +71,10 @@ func (f When) Await(ctx context.Context, env *Env) error {
 	if f.After == 0 {
 		return nil
 	}
-	timer := time.NewTimer(f.After)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return Missed("it was to begin after %s: %v", f.After, ctx.Err())
+	if err := pause(ctx, f.After); err != nil {
+		return Missed("it was to begin after %s: %v", f.After, err)
 	}
+	return nil
 }
 
 // delayed is a fault that begins later than it could. What it waits for is no part of it: it

@@ -119,10 +119,8 @@ func (f CrashAtCommit) Inject(ctx context.Context, env *Env) (string, error) {
 	}
 	armed := env.Tap.Add(rule)
 	defer armed.Remove()
-	var call tap.Call
-	select {
-	case call = <-armed.Hit():
-	case <-ctx.Done():
+	call, ok := awaitCall(ctx, armed)
+	if !ok {
 		return "", Missed("%s sent no commit for its work", f.Target)
 	}
 	note := fmt.Sprintf("%s killed with its commit on the way to the broker; %d done and not committed", f.Target, doneSinceCommit(env.Log, f.Target))

@@ -13,6 +13,9 @@ import (
 // atEffect kills a member at the K-th effect of a batch. Where batches begin and end is the
 // consumer's business; what shows is what it has done and not committed, over all its partitions.
 func (f CrashAt) atEffect(ctx context.Context, env *Env) (string, error) {
+	if err := blind(env); err != nil {
+		return "", err
+	}
 	if err := present(env, f.Target); err != nil {
 		return "", err
 	}
@@ -29,11 +32,9 @@ func (f CrashAt) atEffect(ctx context.Context, env *Env) (string, error) {
 		_, batch := place.now(anywhere)
 		return "", Missed("%s never had %d effects done that were not committed: its batches are smaller than that", f.Target, f.before(batch))
 	}
-	held, err := env.Log.Await(ctx, since, func(e history.Event) bool {
-		return e.Kind == history.EffectStarted && e.Member == f.Target && !ended(env.Log, e)
-	})
+	held, err := openEffect(ctx, env, since, f.Target)
 	if err != nil {
-		return "", Missed("the held effect of %s never showed in the history: %v", f.Target, err)
+		return "", err
 	}
 	note := fmt.Sprintf("%s killed at its effect %s (%s); %d done and not committed", f.Target, held.Where(), held.Message, doneSinceCommit(env.Log, f.Target))
 	err = restart(ctx, env, f.Target, held.Incarnation, &note)

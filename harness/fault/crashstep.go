@@ -220,7 +220,7 @@ func (f CrashAt) atLeave(ctx context.Context, env *Env) (string, error) {
 	if err := awaitEffects(ctx, env, env.Log.Last(), midBatch(env.BatchSize), byMember(f.Target)); err != nil {
 		return "", Missed("%s was idle when it was to be stopped: %v", f.Target, err)
 	}
-	life := lifeOf(env.Log, f.Target)
+	life := env.Life(f.Target)
 	armed := env.Tap.Add(f.rule(env, f.Target))
 	defer armed.Remove()
 	kill, ended := make(chan struct{}), make(chan error, 1)
@@ -245,16 +245,6 @@ func (f CrashAt) atLeave(ctx context.Context, env *Env) (string, error) {
 		return "", err
 	}
 	return note + settle(ctx, env), nil
-}
-
-// lifeOf is the number of the newest life of a member.
-func lifeOf(log *history.Log, member string) (incarnation int) {
-	for _, e := range log.Events(0) {
-		if e.Kind == history.MemberStarted && e.Member == member {
-			incarnation = e.Incarnation
-		}
-	}
-	return incarnation
 }
 
 // steps names the steps, for an error.

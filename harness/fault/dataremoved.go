@@ -33,11 +33,11 @@ func (f RetentionPasses) Inject(ctx context.Context, env *Env) (note string, err
 	}
 	defer armed.Remove()
 	// Frozen, since a client fetches ahead while its handler is held.
-	if err := env.Members.Freeze(ctx, f.Target, held.Incarnation); err != nil {
+	thaw, err := frozen(ctx, env, held)
+	if err != nil {
 		return "", err
 	}
 	armed.Release()
-	thaw := func() error { return env.Members.Thaw(context.WithoutCancel(ctx), f.Target, held.Incarnation) }
 	start, unread, err := f.overtake(ctx, env, held.Partition)
 	since := env.Log.Last()
 	if err = errors.Join(err, thaw()); err != nil {

@@ -35,10 +35,8 @@ func (f CrashAtDeadLetter) Inject(ctx context.Context, env *Env) (string, error)
 	}
 	armed := env.Tap.Add(tap.Rule{Name: f.Name(), Member: f.Target, Key: kmsg.Produce.Int16(), Direction: tap.Request, Action: tap.Hold{}})
 	defer armed.Remove()
-	var call tap.Call
-	select {
-	case call = <-armed.Hit():
-	case <-ctx.Done():
+	call, ok := awaitCall(ctx, armed)
+	if !ok {
 		return "", Missed("%s produced nothing: is poison put aside by another way than KSIM_BOOTSTRAP_SERVERS?", f.Target)
 	}
 	note := fmt.Sprintf("%s killed with its dead letter on the way to the broker", f.Target)

@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -20,9 +21,6 @@ type DeadLetterTopic interface {
 	// Widen sets the size of the largest record (max.message.bytes) to what every scenario has.
 	Widen(ctx context.Context) error
 }
-
-// deadLetterPatience is how long a consumer may wait for the dead-letter topic before it is put right.
-const deadLetterPatience = 5 * time.Second
 
 // DeadLettersMissing puts a dead-letter topic that is not there in its place, after poison was met. The
 // scenario must begin without one.
@@ -156,10 +154,7 @@ func refusedAs(kind string) func(history.Event) bool {
 // bearWithout waits while poison that was met cannot be dead-lettered: for as long as asked, or until
 // the member that met it has exited. It is missed if a dead letter of that is there all the same.
 func bearWithout(ctx context.Context, env *Env, met history.Event, length time.Duration) (waited time.Duration, how string, err error) {
-	if length == 0 {
-		length = deadLetterPatience
-	}
-	bounded, cancel := context.WithTimeout(ctx, length)
+	bounded, cancel := context.WithTimeout(ctx, cmp.Or(length, usualOutage))
 	defer cancel()
 	exit, err := env.Log.Await(bounded, met.Seq, func(e history.Event) bool {
 		return e.Kind == history.MemberEnded && sameLife(e, met) && e.Outcome == history.Exited

@@ -26,9 +26,6 @@ func (f SlowHandler) Member() string { return f.Target }
 
 // Inject implements Fault.
 func (f SlowHandler) Inject(ctx context.Context, env *Env) (string, error) {
-	if err := blind(env); err != nil {
-		return "", err
-	}
 	if err := present(env, f.Target); err != nil {
 		return "", err
 	}
@@ -36,10 +33,8 @@ func (f SlowHandler) Inject(ctx context.Context, env *Env) (string, error) {
 	slow := env.SessionTimeout + env.SessionTimeout/2
 	armed := env.Sink.Add(sink.Rule{Member: f.Target, After: midBatch(env.BatchSize), Times: 1, Action: sink.Delay{For: slow}})
 	defer armed.Remove()
-	select {
-	case <-armed.Hit():
-	case <-ctx.Done():
-		return "", Missed("%s made too few effects", f.Target)
+	if err := awaitHit(ctx, env, armed, tooFew, f.Target); err != nil {
+		return "", err
 	}
 	// Proof: the effect that was slowed started, and ended no sooner than that.
 	var began history.Event

@@ -2,8 +2,10 @@ package fault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -45,13 +47,13 @@ func (f ShortFreeze) Inject(ctx context.Context, env *Env) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if err := env.Members.Freeze(ctx, f.Target, held.Incarnation); err != nil {
-			armed.Remove()
+		thaw, err := frozen(ctx, env, held)
+		armed.Remove()
+		if err != nil {
 			return "", err
 		}
-		armed.Remove()
 		err = pause(ctx, length)
-		if e := env.Members.Thaw(context.WithoutCancel(ctx), f.Target, held.Incarnation); e != nil {
+		if e := thaw(); e != nil {
 			return "", e
 		}
 		if err != nil {
@@ -72,16 +74,15 @@ func (f ShortFreeze) Inject(ctx context.Context, env *Env) (string, error) {
 	return fmt.Sprintf("%s was frozen %d times for %s of its session of %s; %s", f.Target, times, length, env.SessionTimeout, kept) + settle(ctx, env), nil
 }
 
-// pause waits for d: what a fault does lasts that long. The error is that of ctx.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+// frozen freezes the life of a member that made held. thaw lets it go on, once; whoever freezes defers
+// it, since the run must go on with members that run.
+func frozen(ctx context.Context, env *Env, held history.Event) (thaw func() error, err error) {
+	if err := env.Members.Freeze(ctx, held.Member, held.Incarnation); err != nil {
+		return nil, err
 	}
+	return sync.OnceValue(func() error {
+		return env.Members.Thaw(context.WithoutCancel(ctx), held.Member, held.Incarnation)
+	}), nil
 }
 
 // Zombies freezes several members at once until others have taken their partitions over.
@@ -102,44 +103,42 @@ func (f Zombies) Member() string { return strings.Join(f.Targets, ",") }
 
 // Inject implements Fault.
 func (f Zombies) Inject(ctx context.Context, env *Env) (string, error) {
-	var frozen []history.Event // the effect at which each was frozen
-	thaw := func() (err error) {
-		for _, held := range frozen {
-			if e := env.Members.Thaw(context.WithoutCancel(ctx), held.Member, held.Incarnation); err == nil {
-				err = e
-			}
+	var stopped []history.Event // the effect at which each was frozen
+	var thaws []func() error
+	thaw := func() error {
+		errs := make([]error, len(thaws))
+		for i, one := range thaws {
+			errs[i] = one()
 		}
-		frozen = nil
-		return err
+		return errors.Join(errs...)
 	}
-	defer func() { _ = thaw() }() // the run must go on with members that run
+	defer func() { _ = thaw() }()
 	since := env.Log.Last()
 	for _, member := range f.Targets {
 		armed, held, err := holdMidBatch(ctx, env, member, midBatch(env.BatchSize))
 		if err != nil {
 			return "", err
 		}
-		err = env.Members.Freeze(ctx, member, held.Incarnation)
+		one, err := frozen(ctx, env, held)
 		armed.Remove()
 		if err != nil {
 			return "", err
 		}
-		frozen = append(frozen, held)
+		stopped, thaws = append(stopped, held), append(thaws, one)
 	}
 	var notes []string
-	for _, held := range frozen {
-		how, err := Zombie{Target: held.Member}.awaitTakeoverBy(ctx, env, since, held, f.Targets)
+	for _, held := range stopped {
+		how, err := awaitTakeover(ctx, env, since, held, f.Targets...)
 		if err != nil {
 			return "", err
 		}
 		notes = append(notes, fmt.Sprintf("%s stopped at %s; %s", held.Member, held.Where(), how))
 	}
-	all := frozen
 	thawing := env.Log.Last()
 	if err := thaw(); err != nil {
 		return "", err
 	}
-	for _, held := range all {
+	for _, held := range stopped {
 		if _, err := env.Log.Await(ctx, thawing, learns(held)); err != nil {
 			return "", Missed("%s was continued and never heard that it is out of the group: %v", held.Member, err)
 		}
@@ -192,20 +191,12 @@ func (f FrozenAtCommit) Inject(ctx context.Context, env *Env) (string, error) {
 	}
 	since := env.Log.Last()
 	held := history.Event{Member: f.Target, Incarnation: call.Incarnation, Topic: call.Commits[0].Topic, Partition: call.Commits[0].Partition, Offset: call.Commits[0].Offset}
-	if err := env.Members.Freeze(ctx, f.Target, call.Incarnation); err != nil {
+	thaw, err := frozen(ctx, env, held)
+	if err != nil {
 		return "", err
 	}
-	thawed := false
-	thaw := func() error {
-		thawed = true
-		return env.Members.Thaw(context.WithoutCancel(ctx), f.Target, call.Incarnation)
-	}
-	defer func() {
-		if !thawed {
-			_ = thaw() // the run must go on with a member that runs
-		}
-	}()
-	how, err := Zombie(f).awaitTakeover(ctx, env, since, held)
+	defer func() { _ = thaw() }()
+	how, err := awaitTakeover(ctx, env, since, held, f.Target)
 	if err != nil {
 		return "", err
 	}

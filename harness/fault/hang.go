@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/ksim-dev/ksim/harness/history"
 	"github.com/ksim-dev/ksim/harness/sink"
 )
 
@@ -32,17 +31,13 @@ func (f HungEffect) Inject(ctx context.Context, env *Env) (string, error) {
 	since := env.Log.Last()
 	// The rule stays in force: to take it out would let the effect go on.
 	armed := env.Sink.Add(sink.Rule{Member: f.Target, After: midBatch(env.BatchSize), Times: 1, Action: sink.Hang{}})
-	select {
-	case <-armed.Hit():
-	case <-ctx.Done():
+	if err := awaitHit(ctx, env, armed, tooFew, f.Target); err != nil {
 		armed.Remove()
-		return "", Missed("%s made too few effects", f.Target)
+		return "", err
 	}
-	hung, err := env.Log.Await(ctx, since, func(e history.Event) bool {
-		return e.Kind == history.EffectStarted && e.Member == f.Target && !ended(env.Log, e)
-	})
+	hung, err := openEffect(ctx, env, since, f.Target)
 	if err != nil {
-		return "", Missed("the effect that hangs never showed in the history: %v", err)
+		return "", err
 	}
 	return fmt.Sprintf("the effect %s (%s) of %s is not answered", hung.Where(), hung.Message, hung.Who()), nil
 }

@@ -2,6 +2,7 @@ package fault
 
 import (
 	"context"
+	"time"
 
 	"github.com/ksim-dev/ksim/harness/history"
 	"github.com/ksim-dev/ksim/harness/sink"
@@ -24,30 +25,50 @@ func midBatch(batchSize int) int {
 // batch: some effects of the batch are done, the rest is not, and the member
 // waits for an answer. It returns the event of the effect that is held.
 func holdMidBatch(ctx context.Context, env *Env, member string, after int) (*sink.Armed, history.Event, error) {
-	if err := blind(env); err != nil {
-		return nil, history.Event{}, err
-	}
 	if err := present(env, member); err != nil {
 		return nil, history.Event{}, err
 	}
 	since := env.Log.Last()
 	armed := env.Sink.Add(sink.Rule{Member: member, After: after, Times: 1, Action: sink.Hold{}})
+	err := awaitHit(ctx, env, armed, "%s did not reach its %dth effect: too little traffic, or it is stuck", member, after+1)
+	var held history.Event
+	if err == nil {
+		held, err = openEffect(ctx, env, since, member)
+	}
+	if err != nil {
+		armed.Remove()
+		return nil, history.Event{}, err
+	}
+	return armed, held, nil
+}
+
+// awaitHit waits until a rule of the sink has acted. Where it does not, the fault is missed, for the reason given; a subject that
+// does not call the sink is not waited for.
+func awaitHit(ctx context.Context, env *Env, armed *sink.Armed, reason string, args ...any) error {
+	if err := blind(env); err != nil {
+		return err
+	}
 	select {
 	case <-armed.Hit():
+		return nil
 	case <-ctx.Done():
-		armed.Remove()
-		return nil, history.Event{}, Missed("%s did not reach its %dth effect: too little traffic, or it is stuck", member, after+1)
+		return Missed(reason, args...)
 	}
-	// The held effect is the newest that the member started; nothing can
-	// follow it, since the whole member stands at its gate.
-	held, err := env.Log.Await(ctx, since, func(e history.Event) bool {
+}
+
+// tooFew is why a rule for one of the next effects of a member did not act.
+const tooFew = "%s made too few effects"
+
+// openEffect waits for the effect of a member that the sink has taken and not ended, since Seq. It is the newest that the
+// member has started where a Hold keeps the whole member at its gate.
+func openEffect(ctx context.Context, env *Env, since int64, member string) (history.Event, error) {
+	e, err := env.Log.Await(ctx, since, func(e history.Event) bool {
 		return e.Kind == history.EffectStarted && e.Member == member && !ended(env.Log, e)
 	})
 	if err != nil {
-		armed.Remove()
-		return nil, history.Event{}, Missed("the held effect of %s never showed in the history: %v", member, err)
+		return e, Missed("the effect of %s that is held never showed in the history: %v", member, err)
 	}
-	return armed, held, nil
+	return e, nil
 }
 
 // cuts is how often holdInsideBatch tries again.
@@ -154,6 +175,21 @@ func doneSinceCommit(log *history.Log, member string) int {
 	}
 	return n
 }
+
+// pause waits for d: what a fault does lasts that long. The error is that of ctx.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// anybody matches the effects of all members.
+func anybody(history.Event) bool { return true }
 
 // awaitEffects waits for n more effects that match, after Seq since. Of a subject
 // without effects a commit stands for all records that it moves past.

@@ -43,10 +43,8 @@ func (f HungHandler) Inject(ctx context.Context, env *Env) (string, error) {
 	one := &firstRecord{after: midBatch(env.BatchSize)}
 	armed := env.Sink.Add(sink.Rule{Member: f.Target, Match: one.match, Action: sink.Hang{}})
 	defer armed.Remove()
-	select {
-	case <-armed.Hit():
-	case <-ctx.Done():
-		return "", Missed("%s made too few effects", f.Target)
+	if err := awaitHit(ctx, env, armed, tooFew, f.Target); err != nil {
+		return "", err
 	}
 	mine := func(e history.Event) bool { return e.Member == f.Target && e.Message == one.chosen() }
 	began, err := env.Log.Await(ctx, since, func(e history.Event) bool { return e.Kind == history.EffectStarted && mine(e) })

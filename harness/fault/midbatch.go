@@ -148,12 +148,10 @@ func awaitHeartbeats(ctx context.Context, env *Env, member string) error {
 		},
 	})
 	defer armed.Remove()
-	select {
-	case <-armed.Hit():
-		return nil
-	case <-ctx.Done():
+	if _, ok := awaitCall(ctx, armed); !ok {
 		return ctx.Err()
 	}
+	return nil
 }
 
 // StopMidBatch asks a member to stop in the middle of a batch.

@@ -51,10 +51,8 @@ func (f RebalanceDuringRetry) Inject(ctx context.Context, env *Env) (string, err
 		Action: sink.Refuse{Status: http.StatusServiceUnavailable, RetryAfter: retryAfter},
 	})
 	defer first.Remove()
-	select {
-	case <-first.Hit():
-	case <-ctx.Done():
-		return "", Missed("%s made too few effects", f.Target)
+	if err := awaitHit(ctx, env, first, tooFew, f.Target); err != nil {
+		return "", err
 	}
 	refused, err := env.Log.Await(ctx, since, func(e history.Event) bool {
 		return e.Kind == history.EffectRefused && e.Member == f.Target && e.Poison == string(workload.Healthy)

@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -49,10 +50,7 @@ func (f RegistryTrouble) Inject(ctx context.Context, env *Env) (string, error) {
 	if env.Registry == nil {
 		return "", Missed("the scenario has no schemas")
 	}
-	length := f.For
-	if length == 0 {
-		length = 5 * time.Second
-	}
+	length := cmp.Or(f.For, usualOutage)
 	met := env.Registry.Break(schemas.Trouble{Delay: f.Delay, Status: f.Status, Reset: f.Status == 0 && f.Delay == 0})
 	defer env.Registry.Mend()
 	since, began := env.Log.Last(), env.Log.Now()

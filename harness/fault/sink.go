@@ -65,10 +65,8 @@ func (f Unanswered) once(ctx context.Context, env *Env) error {
 
 // awaitUntold waits for an effect that was applied and whose answer the member did not get.
 func awaitUntold(ctx context.Context, env *Env, since int64, member string, armed *sink.Armed) (history.Event, error) {
-	select {
-	case <-armed.Hit():
-	case <-ctx.Done():
-		return history.Event{}, Missed("%s made too few effects", member)
+	if err := awaitHit(ctx, env, armed, tooFew, member); err != nil {
+		return history.Event{}, err
 	}
 	done, err := env.Log.Await(ctx, since, func(e history.Event) bool {
 		return e.Kind == history.EffectDone && e.Member == member && e.Note == "reset"
@@ -155,10 +153,8 @@ func (f BadAnswer) answered(ctx context.Context, env *Env, since int64, armed *s
 	if f.Kind == "truncated" {
 		return awaitUntold(ctx, env, since, f.Target, armed)
 	}
-	select {
-	case <-armed.Hit():
-	case <-ctx.Done():
-		return history.Event{}, Missed("%s made too few effects", f.Target)
+	if err := awaitHit(ctx, env, armed, tooFew, f.Target); err != nil {
+		return history.Event{}, err
 	}
 	want := map[string]string{"server-error": http.StatusText(http.StatusInternalServerError)}[f.Kind]
 	if want == "" {

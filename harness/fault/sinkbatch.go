@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -34,13 +35,7 @@ func (f SlowStart) Inject(ctx context.Context, env *Env) (string, error) {
 	if err := present(env, f.Target); err != nil {
 		return "", err
 	}
-	delay, effects := f.Delay, f.Effects
-	if delay == 0 {
-		delay = 200 * time.Millisecond
-	}
-	if effects == 0 {
-		effects = max(env.BatchSize/4, 1)
-	}
+	delay, effects := cmp.Or(f.Delay, 200*time.Millisecond), cmp.Or(f.Effects, max(env.BatchSize/4, 1))
 	if err := env.Members.Stop(ctx, f.Target); err != nil {
 		return "", err
 	}
@@ -116,10 +111,8 @@ func (f PartialBatch) Inject(ctx context.Context, env *Env) (string, error) {
 		_ = awaitEffects(work, env, since, 10*env.BatchSize, byMember(f.Target)) // or it was hit, or the time is over
 		stop()
 	}()
-	select {
-	case <-armed.Hit():
-	case <-work.Done():
-		return "", Missed("%s posts no batches of more than one effect", f.Target)
+	if err := awaitHit(work, env, armed, "%s posts no batches of more than one effect", f.Target); err != nil {
+		return "", err
 	}
 	refused, err := env.Log.Await(ctx, since, func(e history.Event) bool { return e.Kind == history.EffectRefused && e.Member == f.Target })
 	if err != nil {

@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -41,16 +42,7 @@ func (RefusalStorm) Member() string { return "" }
 
 // Inject implements Fault.
 func (f RefusalStorm) Inject(ctx context.Context, env *Env) (string, error) {
-	length, after, status := f.For, f.RetryAfter, f.Status
-	if length == 0 {
-		length = 5 * time.Second
-	}
-	if after == 0 {
-		after = 2 * time.Second
-	}
-	if status == 0 {
-		status = http.StatusServiceUnavailable
-	}
+	length, after, status := cmp.Or(f.For, usualOutage), cmp.Or(f.RetryAfter, 2*time.Second), cmp.Or(f.Status, http.StatusServiceUnavailable)
 	since := env.Log.Last()
 	if _, err := sinkOutage(ctx, env, sink.Refuse{Status: status, RetryAfter: after}, length); err != nil {
 		return "", err
@@ -60,15 +52,16 @@ func (f RefusalStorm) Inject(ctx context.Context, env *Env) (string, error) {
 		attempts, status, length, early, after) + settle(ctx, env), nil
 }
 
+// usualOutage is how long something is away where a fault does not say.
+const usualOutage = 5 * time.Second
+
 // sinkOutage has the downstream system act so on every effect for a time, from the first one on, and waits
 // until one is done after that. It returns how many effects met it.
 func sinkOutage(ctx context.Context, env *Env, action sink.Action, length time.Duration) (met int, err error) {
 	armed := env.Sink.Add(sink.Rule{Action: action})
 	defer armed.Remove()
-	select {
-	case <-armed.Hit():
-	case <-ctx.Done():
-		return 0, Missed("nobody made an effect")
+	if err := awaitHit(ctx, env, armed, "nobody made an effect"); err != nil {
+		return 0, err
 	}
 	// An attempt that had asked for the rules before this one was there goes on as if it were not, and may be kept
 	// from a processor for a while before it begins. So the proof is about the rest of the outage.
@@ -87,7 +80,7 @@ func sinkOutage(ctx context.Context, env *Env, action sink.Action, length time.D
 	met = armed.Hits()
 	over := env.Log.Last()
 	armed.Remove()
-	if err := awaitEffects(ctx, env, over, 1, func(history.Event) bool { return true }); err != nil {
+	if err := awaitEffects(ctx, env, over, 1, anybody); err != nil {
 		return 0, Missed("nothing was done after the outage: %v", err)
 	}
 	return met, nil
@@ -140,10 +133,7 @@ func (SinkHang) Member() string { return "" }
 
 // Inject implements Fault.
 func (f SinkHang) Inject(ctx context.Context, env *Env) (string, error) {
-	length := f.For
-	if length == 0 {
-		length = 5 * time.Second
-	}
+	length := cmp.Or(f.For, usualOutage)
 	hung, err := sinkOutage(ctx, env, sink.Hang{}, length)
 	if err != nil {
 		return "", err

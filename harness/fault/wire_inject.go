@@ -58,7 +58,7 @@ func (f Wire) Inject(ctx context.Context, env *Env) (string, error) {
 
 // awaitTraffic waits until the members that are to be hit are at work.
 func (f Wire) awaitTraffic(ctx context.Context, env *Env) error {
-	match := func(history.Event) bool { return true }
+	match := anybody
 	if f.Target != "" && f.Provoke != provokeJoin {
 		if err := present(env, f.Target); err != nil {
 			return err
@@ -93,16 +93,12 @@ func isCommit(key int16) bool {
 // last keeps the rule in force for as long as it is to be.
 func (f Wire) last(ctx context.Context, env *Env, armed *tap.Armed, began int64) error {
 	if f.Lasts > 0 {
-		t := time.NewTimer(f.Lasts)
-		defer t.Stop()
-		select {
-		case <-t.C:
-		case <-ctx.Done():
+		if pause(ctx, f.Lasts) != nil {
 			return Missed("%s was hit, and not for %s", f.calls(), f.Lasts)
 		}
 	}
 	if f.Effects > 0 {
-		if err := awaitEffects(ctx, env, env.Log.Last(), f.Effects, func(history.Event) bool { return true }); err != nil {
+		if err := awaitEffects(ctx, env, env.Log.Last(), f.Effects, anybody); err != nil {
 			return Missed("%s was hit, and %d effects did not follow: %v", f.calls(), f.Effects, err)
 		}
 	}

@@ -34,30 +34,23 @@ func (f Zombie) Inject(ctx context.Context, env *Env) (string, error) {
 		return "", err
 	}
 	defer armed.Remove()
-	if err := env.Members.Freeze(ctx, f.Target, held.Incarnation); err != nil {
+	thaw, err := frozen(ctx, env, held)
+	if err != nil {
 		return "", err
 	}
-	frozen := env.Log.Last()
+	defer func() { _ = thaw() }()
+	since := env.Log.Last()
 	armed.Release() // the held effect is applied; its answer waits in the frozen member's socket
-	thawed := false
-	defer func() {
-		if !thawed {
-			_ = env.Members.Thaw(context.WithoutCancel(ctx), f.Target, held.Incarnation) // the run must go on with a member that runs
-		}
-	}()
-	how, err := f.awaitTakeover(ctx, env, frozen, held)
+	how, err := awaitTakeover(ctx, env, since, held, f.Target)
 	if err != nil {
 		return "", err
 	}
 	thawing := env.Log.Last()
-	if err := env.Members.Thaw(ctx, f.Target, held.Incarnation); err != nil {
+	if err := thaw(); err != nil {
 		return "", err
 	}
-	thawed = true
 	note := fmt.Sprintf("%s stopped at %s; %s; then continued", f.Target, held.Where(), how)
-	learned, err := env.Log.Await(ctx, thawing, func(e history.Event) bool {
-		return e.Member == f.Target && (e.Kind == history.Told || e.Kind == history.Joining || e.Kind == history.MemberEnded)
-	})
+	learned, err := env.Log.Await(ctx, thawing, learns(held))
 	if err != nil {
 		return "", Missed("%s was continued and never heard that it is out of the group: %v", f.Target, err)
 	}
@@ -65,17 +58,12 @@ func (f Zombie) Inject(ctx context.Context, env *Env) (string, error) {
 	return note + settle(ctx, env), nil
 }
 
-// awaitTakeover waits until another member owns the frozen one's partition and
-// works on it. The session expires on its own; if the broker does not notice
+// awaitTakeover waits until a member that is none of zombies owns the partition at which the one that
+// made held is frozen, and works on it. The session expires on its own; if the broker does not notice
 // in three sessions, the member is evicted in its name.
-func (f Zombie) awaitTakeover(ctx context.Context, env *Env, since int64, held history.Event) (string, error) {
-	return f.awaitTakeoverBy(ctx, env, since, held, []string{f.Target})
-}
-
-// awaitTakeoverBy is awaitTakeover by a member that is none of frozen.
-func (f Zombie) awaitTakeoverBy(ctx context.Context, env *Env, since int64, held history.Event, frozen []string) (string, error) {
+func awaitTakeover(ctx context.Context, env *Env, since int64, held history.Event, zombies ...string) (string, error) {
 	taken := func(e history.Event) bool {
-		return e.Kind == history.Assigned && !slices.Contains(frozen, e.Member) && e.Partition == held.Partition
+		return e.Kind == history.Assigned && !slices.Contains(zombies, e.Member) && e.Partition == held.Partition
 	}
 	how := "its session expired"
 	bounded, cancel := context.WithTimeout(ctx, 3*env.SessionTimeout)
@@ -83,16 +71,16 @@ func (f Zombie) awaitTakeoverBy(ctx context.Context, env *Env, since int64, held
 	owner, err := env.Log.Await(bounded, since, taken)
 	if err != nil {
 		how = "its session did not expire, so it was evicted"
-		if err := env.Members.Evict(ctx, f.Target); err != nil {
+		if err := env.Members.Evict(ctx, held.Member); err != nil {
 			return "", err
 		}
 		if owner, err = env.Log.Await(ctx, since, taken); err != nil {
-			return "", Missed("nobody took the partitions of %s over: %v", f.Target, err)
+			return "", Missed("nobody took the partitions of %s over: %v", held.Member, err)
 		}
 	}
 	// Past the zombie's own place: only then does a late commit of it take something back.
 	err = awaitEffects(ctx, env, owner.Seq, 1, func(e history.Event) bool {
-		return !slices.Contains(frozen, e.Member) && e.Partition == held.Partition && e.Offset > held.Offset
+		return !slices.Contains(zombies, e.Member) && e.Partition == held.Partition && e.Offset > held.Offset
 	})
 	if err != nil {
 		return "", Missed("%s took partition %d over and did nothing with it: %v", owner.Member, held.Partition, err)
