@@ -19,13 +19,7 @@ type Partition struct {
 // Partitions asks a broker, one of them or any, for all partitions of the named topics; of
 // every topic if none is named. It asks anew each time, where kadm may answer from what the client knows.
 func Partitions(ctx context.Context, from kmsg.Requestor, topics ...string) ([]Partition, error) {
-	req := kmsg.NewPtrMetadataRequest()
-	for _, name := range topics {
-		topic := kmsg.NewMetadataRequestTopic()
-		topic.Topic = &name
-		req.Topics = append(req.Topics, topic)
-	}
-	resp, err := req.RequestWith(ctx, from)
+	resp, err := topicMetadata(topics...).RequestWith(ctx, from)
 	if err != nil {
 		return nil, fmt.Errorf("ask where partitions are: %w", err)
 	}

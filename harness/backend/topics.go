@@ -108,11 +108,14 @@ func topicMissing(ctx context.Context, cl *kgo.Client, name string) (bool, error
 	return len(meta.Topics) == 1 && meta.Topics[0].ErrorCode == kerr.UnknownTopicOrPartition.Code, nil
 }
 
-func topicMetadata(name string) *kmsg.MetadataRequest {
+// topicMetadata asks for the named topics; for every topic if none is named.
+func topicMetadata(names ...string) *kmsg.MetadataRequest {
 	req := kmsg.NewPtrMetadataRequest()
-	topic := kmsg.NewMetadataRequestTopic()
-	topic.Topic = &name
-	req.Topics = append(req.Topics, topic)
+	for _, name := range names {
+		topic := kmsg.NewMetadataRequestTopic()
+		topic.Topic = &name
+		req.Topics = append(req.Topics, topic)
+	}
 	return req
 }
 

@@ -28,10 +28,10 @@ func (r *replay) effect(pos int32, e *history.Event) {
 		eff.standing, eff.tenure = r.stands(s, e), s.tenure
 		eff.other = r.otherOwner(eff.part, eff.life)
 	}
+	r.slot[pos] = int32(len(r.effects))
 	rec := &r.records[eff.rec]
 	switch eff.kind {
 	case started:
-		r.slot[pos] = int32(len(r.effects))
 		r.lives[eff.life].lastStarted = eff.rec
 		if rec.started == none {
 			rec.started = pos

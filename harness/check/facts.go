@@ -45,7 +45,7 @@ type Facts struct {
 	recreated    int     // how often the topic was made anew
 	unmatched    []int32 // positions of EffectUnmatched
 	assigned     int     // Assigned events
-	slot         []int32 // by position: index of the effect or commit that the event began
+	slot         []int32 // by position: index of the effect that the event is of, or of the commit that it began
 	known        int     // records that are known to be in the topic
 }
 
@@ -179,6 +179,14 @@ func (f *Facts) letterBefore(l *letter, c *commit) bool {
 func (f *Facts) complete() bool { _, ok := f.phases[history.PhaseEnd]; return ok }
 
 func (f *Facts) drained() bool { _, ok := f.phases[history.PhaseDrained]; return ok }
+
+// lastOfRun is the position at which the members are asked to stop, or the end of the history.
+func (f *Facts) lastOfRun() int32 {
+	if stop, ok := f.phases[history.PhaseStop]; ok {
+		return stop
+	}
+	return int32(len(f.events)) - 1
+}
 
 // thin says why the history shows too little to judge effects; "" if it does not.
 func (f *Facts) thin() string {

@@ -142,12 +142,7 @@ func (f *Facts) doneIn(rec *record, s *spell) bool {
 	if rec.done == none || rec.done < s.from || rec.done > f.lives[s.life].ended {
 		return false
 	}
-	e := &f.events[rec.done]
-	if ref := f.at(e.Ref); ref != none {
-		e = &f.events[ref]
-	}
-	l := &f.lives[s.life]
-	return e.Member == l.member && max(e.Incarnation, 1) == l.incarnation
+	return f.effects[f.slot[rec.done]].life == s.life
 }
 
 // cleanExit tells an orderly end from the text of MemberEnded. 143 is 128 +

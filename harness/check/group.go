@@ -175,9 +175,6 @@ func (r *replay) bury(s *seat, pos int32, e *history.Event) {
 		kind = "stop"
 	}
 	from := r.committedFrom(s.part)
-	if e.Outcome == history.Exited {
-		r.parts[s.part].exits = append(r.parts[s.part].exits, exit{life: s.life, pos: pos, committed: from})
-	}
 	s.until = pos
 	s.window = r.addWindow(kind, s, pos, window{from: from, to: s.high})
 	if e.Outcome == history.Killed && r.lives[s.life].stopping == none && from < s.high {

@@ -79,10 +79,7 @@ func (f *Facts) workOfLives() [][]int32 {
 
 // until is the position at which an attempt ended, or to which it can be judged.
 func (f *Facts) until(e *effect, work []int32) int32 {
-	end := int32(len(f.events)) - 1
-	if stop, ok := f.phases[history.PhaseStop]; ok {
-		end = min(end, stop)
-	}
+	end := f.lastOfRun()
 	l := &f.lives[e.life]
 	for _, pos := range []int32{l.stopping, l.ended} {
 		if pos != none {

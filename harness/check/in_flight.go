@@ -32,7 +32,6 @@ highest number is a figure.`,
 type holding struct {
 	base, top int64 // [base, top) was asked for
 	count     int   // of those, records that have not come to an end
-	fetched   bool
 }
 
 // load is what one life has of all of them.
@@ -47,7 +46,7 @@ type load struct {
 func judgeInFlight(f *Facts) Result {
 	bound := f.Header.Promises.MaxInFlight
 	r := held(bound > 0)
-	w := flights{Facts: f, loads: make([]load, len(f.lives)), bySpell: map[int32][]int32{}}
+	w := flights{Facts: f, loads: make([]load, len(f.lives))}
 	if f.has(history.Fetched) {
 		w.walk()
 	}
@@ -75,7 +74,6 @@ func judgeInFlight(f *Facts) Result {
 type flights struct {
 	*Facts
 	loads   []load
-	bySpell map[int32][]int32 // by position: spells that begin there
 	fetches int
 }
 
@@ -88,22 +86,18 @@ func (w *flights) walk() {
 	for i := range w.parts {
 		parts[w.parts[i].id] = int32(i)
 	}
-	ends := map[int32][]int32{}
+	turns := map[int32][]int32{} // by position: spells that begin or end there
 	for i := range w.spells {
 		s := &w.spells[i]
-		w.bySpell[s.from] = append(w.bySpell[s.from], int32(i))
+		turns[s.from] = append(turns[s.from], int32(i))
 		if s.until != none {
-			ends[s.until] = append(ends[s.until], int32(i))
+			turns[s.until] = append(turns[s.until], int32(i))
 		}
 	}
-	effect := 0
 	for i := range w.events {
 		pos := int32(i)
-		for _, si := range ends[pos] {
-			w.drop(&w.spells[si])
-		}
-		for _, si := range w.bySpell[pos] {
-			w.drop(&w.spells[si]) // what it had of an earlier time
+		for _, si := range turns[pos] {
+			w.drop(&w.spells[si]) // at its begin: what the member had of an earlier time
 		}
 		switch e := &w.events[i]; e.Kind {
 		case history.Fetched:
@@ -116,12 +110,7 @@ func (w *flights) walk() {
 				}
 			}
 		case history.EffectDone:
-			for effect < len(w.effects) && w.effects[effect].pos < pos {
-				effect++
-			}
-			if effect < len(w.effects) && w.effects[effect].pos == pos {
-				w.done(w.effects[effect].rec, pos)
-			}
+			w.done(w.effects[w.slot[pos]].rec, pos)
 		}
 	}
 }
@@ -142,17 +131,14 @@ func (w *flights) fetched(li, part, pos int32, offset int64) {
 	}
 	h := l.parts[part]
 	if h == nil {
-		h = &holding{}
+		h = &holding{base: offset, top: offset}
 		l.parts[part] = h
 	}
 	l.total -= h.count
-	switch {
-	case !h.fetched:
-		*h = holding{base: offset, top: offset, fetched: true}
-	case offset < h.top:
+	if offset < h.top {
 		h.base, h.top = min(h.base, offset), offset
 		h.count = w.open(part, h.base, h.top, pos)
-	default:
+	} else {
 		h.count += w.open(part, h.top, offset, pos)
 		h.top = offset
 	}

@@ -70,14 +70,6 @@ func judgeRebalance(f *Facts) Result {
 
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// lastOfRun is the position at which the members are asked to stop, or the end of the history.
-func (f *Facts) lastOfRun() int32 {
-	if stop, ok := f.phases[history.PhaseStop]; ok {
-		return stop
-	}
-	return int32(len(f.events)) - 1
-}
-
 // moves finds the partitions that changed hands before the members were stopped.
 func (f *Facts) moves() []move {
 	stop := f.lastOfRun()

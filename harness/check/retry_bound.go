@@ -161,9 +161,9 @@ func (f *Facts) crashLoops(r *Result) int {
 		rec, how := l.lastStarted, "begun last"
 		if rec == none {
 			rec, how = f.nextToRead(int32(i)), "the next to be read"
-		}
-		if rec == none || how != "begun last" && f.mayWait(&f.records[rec]) { // it may end at poison where it stops at that
-			continue
+			if rec == none || f.mayWait(&f.records[rec]) { // it may end at poison where it stops at that
+				continue
+			}
 		}
 		at := append(exits[rec], l.ended)
 		exits[rec] = at

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -149,10 +150,7 @@ func (t *storyteller) plotOf(e *Evidence) *plot {
 		return nil
 	}
 	if e.At == 0 { // what is wrong is that nothing more came
-		p.until = int32(len(t.events)) - 1
-		if stop, ok := t.phases[history.PhaseStop]; ok {
-			p.until = stop
-		}
+		p.until = t.lastOfRun()
 	}
 	return p
 }
@@ -221,7 +219,7 @@ func (t *storyteller) attempt(pos int32, e *history.Event) string {
 	case history.EffectStarted:
 		return fmt.Sprintf("%s began %s", who, message)
 	case history.EffectRefused:
-		return fmt.Sprintf("%s was refused %s: %s", who, message, orWord(e.Error, "no reason given"))
+		return fmt.Sprintf("%s was refused %s: %s", who, message, cmp.Or(e.Error, "no reason given"))
 	case history.EffectDropped:
 		return fmt.Sprintf("what %s began on %s came to nothing", who, message)
 	}
@@ -288,9 +286,9 @@ func lifeSentence(e *history.Event) string {
 	case e.Outcome == history.Killed:
 		return e.Who() + " was killed"
 	case e.Outcome == history.Stopped:
-		return fmt.Sprintf("%s stopped, %s", e.Who(), orWord(bounded(e.Error), "exit status 0"))
+		return fmt.Sprintf("%s stopped, %s", e.Who(), cmp.Or(bounded(e.Error), "exit status 0"))
 	}
-	return fmt.Sprintf("%s exited on its own, %s", e.Who(), orWord(bounded(e.Error), "exit status 0"))
+	return fmt.Sprintf("%s exited on its own, %s", e.Who(), cmp.Or(bounded(e.Error), "exit status 0"))
 }
 
 func runSentence(e *history.Event) string {
@@ -320,9 +318,9 @@ func seenSentence(e *history.Event) string {
 	case history.Logged:
 		return fmt.Sprintf("%s was found at offset %d of partition %d", e.Message, e.Offset, e.Partition)
 	case history.DeadLettered:
-		return fmt.Sprintf("a dead letter of %s was seen", orWord(e.Message, "no known record"))
+		return fmt.Sprintf("a dead letter of %s was seen", cmp.Or(e.Message, "no known record"))
 	case history.Output:
-		return fmt.Sprintf("an output of %s was seen", orWord(e.Message, "no known record"))
+		return fmt.Sprintf("an output of %s was seen", cmp.Or(e.Message, "no known record"))
 	case history.EffectUnmatched:
 		return "an effect that belongs to no record: " + bounded(e.Note)
 	case history.Fetched:
@@ -335,11 +333,4 @@ func seenSentence(e *history.Event) string {
 		return fmt.Sprintf("the metrics of %s were read", e.Who())
 	}
 	return string(e.Kind)
-}
-
-func orWord(s, word string) string {
-	if s == "" {
-		return word
-	}
-	return s
 }

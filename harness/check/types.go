@@ -93,13 +93,6 @@ type partition struct {
 	progress  int32      // position of the last accepted commit that moved it
 	end       int64      // log end, as far as is known
 	refusals  [2]refusal // the first ones of two different records
-	exits     []exit     // of owners, on their own, in order
-}
-
-// exit is the end of a life that nobody had asked for, on a partition that it owned.
-type exit struct {
-	life, pos int32
-	committed int64 // then, 0 for nothing
 }
 
 // refusal is an effect that the sink did not apply.

@@ -124,17 +124,11 @@ func (l *Lag) Once(ctx context.Context) (map[int32]Position, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ask for the commits of group %s: %w", l.cfg.Group, err)
 	}
-	ends, err := l.admin.ListEndOffsets(ctx, l.cfg.Topic)
-	if err == nil {
-		err = ends.Error()
-	}
+	ends, err := listed(l.admin.ListEndOffsets(ctx, l.cfg.Topic))
 	if err != nil {
 		return nil, fmt.Errorf("ask for the end of topic %s: %w", l.cfg.Topic, err)
 	}
-	starts, err := l.admin.ListStartOffsets(ctx, l.cfg.Topic)
-	if err == nil {
-		err = starts.Error()
-	}
+	starts, err := listed(l.admin.ListStartOffsets(ctx, l.cfg.Topic))
 	if err != nil {
 		return nil, fmt.Errorf("ask for the start of topic %s: %w", l.cfg.Topic, err)
 	}
@@ -147,10 +141,10 @@ func (l *Lag) Once(ctx context.Context) (map[int32]Position, error) {
 		}
 		now[partition] = p
 		before, ok := l.last[partition]
-		if p.Start > before.Start && p.End >= before.End { // else it is another topic, of the same name // was there when the last sample was made, or at the beginning
+		if p.Start > before.Start && p.End >= before.End { // else it is another topic, of the same name
 			changed = append(changed, history.Event{
 				Kind: history.Removed, Topic: l.cfg.Topic, Partition: partition, Offset: before.Start, End: p.Start,
-				Ref: max(1, l.asked), Note: "the log begins later",
+				Ref: max(1, l.asked), Note: "the log begins later", // it was there when the last sample was made, or at the beginning
 			})
 		}
 		if !ok || before.Committed != p.Committed || before.End != p.End {

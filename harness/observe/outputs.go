@@ -91,17 +91,11 @@ func (r *reader) settled(ctx context.Context) (bool, error) {
 		open := false
 		err := ask(ctx, func() error {
 			// In this order: what is open then cannot be taken for closed.
-			last, err := r.admin.ListEndOffsets(ctx, r.topic)
-			if err == nil {
-				err = last.Error()
-			}
+			last, err := listed(r.admin.ListEndOffsets(ctx, r.topic))
 			if err != nil {
 				return err
 			}
-			stable, err := r.admin.ListCommittedOffsets(ctx, r.topic)
-			if err == nil {
-				err = stable.Error()
-			}
+			stable, err := listed(r.admin.ListCommittedOffsets(ctx, r.topic))
 			if err != nil {
 				return err
 			}

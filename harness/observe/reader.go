@@ -163,11 +163,8 @@ func (r *reader) ends(ctx context.Context) (map[int32]int64, error) {
 		} else if err != nil {
 			return err
 		}
-		first, err := r.admin.ListStartOffsets(ctx, r.topic)
+		first, err := listed(r.admin.ListStartOffsets(ctx, r.topic))
 		if err != nil {
-			return err
-		}
-		if err := first.Error(); err != nil {
 			return err
 		}
 		for partition, end := range last[r.topic] {
@@ -201,6 +198,14 @@ func (r *reader) missing(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// listed makes the error of a partition one of the whole answer.
+func listed(offsets kadm.ListedOffsets, err error) (kadm.ListedOffsets, error) {
+	if err == nil {
+		err = offsets.Error()
+	}
+	return offsets, err
 }
 
 // ask puts a question to the broker until it is answered or ctx ends. Errors
