@@ -23,7 +23,7 @@ An attempt is *long* from 2 s on. The promise is about the other partitions of i
 (keys). What the sink itself holds (all effects of the member stand at its gate), and a member that is frozen, is asked to stop, or ends, is not judged.
 
 *Violated*, where it is promised, by each long attempt during which its member began nothing of what should go on, though a record waited there for 2 s or longer: one in a
-partition that the member owned all the time, and in which it was not busy or waiting to retry itself. *Unknown* when no effect was seen. *Held* otherwise, also if
+partition that the member owned all the time, and in which it was not busy or waiting to retry itself for all of these 2 s. *Unknown* when no effect was seen. *Held* otherwise, also if
 no attempt was long. Not promised: counted.`,
 	Judge: judgeHeadOfLine,
 	Sight: NeedsEffects,
@@ -111,7 +111,8 @@ func (f *Facts) heldUp(e *effect, until int32, work []int32, keys bool) int32 {
 		k := f.records[rec].keyID
 		return part == e.part && (k == none || k == key)
 	}
-	busy := map[int32]bool{} // partitions that have a record of their own to wait for
+	busy := map[int32]bool{}          // partitions that have a record of their own to wait for
+	free := map[int32]time.Duration{} // since when they have none
 	open := map[int32]int32{}
 	for _, i := range work {
 		o := &f.effects[i]
@@ -127,6 +128,7 @@ func (f *Facts) heldUp(e *effect, until int32, work []int32, keys bool) int32 {
 		case o.kind == done && o.start != e.pos:
 			delete(open, o.start)
 			delete(busy, o.part)
+			free[o.part] = o.at
 		}
 	}
 	for _, part := range open {
@@ -139,7 +141,7 @@ func (f *Facts) heldUp(e *effect, until int32, work []int32, keys bool) int32 {
 		}
 		for _, ri := range f.parts[s.part].records {
 			rec := &f.records[ri]
-			waited := f.events[until].At - max(f.events[rec.event].At, e.at)
+			waited := f.events[until].At - max(f.events[rec.event].At, e.at, free[s.part])
 			begun := rec.started != none && rec.started <= until || rec.letter != none || rec.isTombstone()
 			if waited >= longAttempt && !begun && !depends(s.part, ri) {
 				return ri

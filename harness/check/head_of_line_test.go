@@ -30,6 +30,23 @@ func rest(b *book, from int64) {
 	b.close("m1")
 }
 
+// endsBefore has m1 be slow in both partitions, and be done with the first record of partition 1 by the time
+// before it is done with the one of partition 0.
+func endsBefore(b *book, before time.Duration) {
+	b.h.Promises.Independent = history.IndependentPartitions
+	b.join("m1", 0, 1)
+	b.produce(0, 0, 1)
+	b.produce(1, 0, 4)
+	other := b.begin("m1", 1, 0)
+	ref := b.begin("m1", 0, 0)
+	b.wait(4 * time.Second)
+	b.finish(history.EffectDone, other, "")
+	b.wait(before)
+	b.finish(history.EffectDone, ref, "")
+	b.commit("m1", 0, 1)
+	rest(b, 1)
+}
+
 func TestHeadOfLine(t *testing.T) {
 	runStories(t, headOfLine, []story{
 		{name: "held", only: true, want: "1 attempt of 2 s or more, and others went on", tell: func(b *book) {
@@ -74,6 +91,12 @@ func TestHeadOfLine(t *testing.T) {
 			b.finish(history.EffectDone, other, "")
 			b.commit("m1", 0, 1)
 			rest(b, 1)
+		}},
+		{name: "held-the-other-was-slow-until-just-before", only: true, want: "2 attempts of 2 s or more", tell: func(b *book) {
+			endsBefore(b, time.Millisecond)
+		}},
+		{name: "violated-the-other-was-free-for-long", count: 1, only: true, want: "m1 began nothing else while it was at m-0-0", tell: func(b *book) {
+			endsBefore(b, 3*time.Second)
 		}},
 		{name: "held-not-its-own-any-more", only: true, tell: func(b *book) {
 			slowly(b, history.IndependentPartitions, 4*time.Second, func() {
