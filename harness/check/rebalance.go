@@ -30,7 +30,7 @@ froze, if it did not thaw before, to the first effect begun by the next owner; b
 *Violated* by a partition that was ownerless for longer than session timeout and max poll interval together; where rebalance-stall is promised,
 by a longer stall; where incremental rebalances are promised, by a partition that a member gave up and was given back with nobody
 having had it in between, though the group had not asked for it and no member had ended or left, and by one that it kept, in which nothing was done while others changed hands, for longer than rebalance-stall (or else the session timeout)
-though records waited. *Unknown* when no assignment was seen, when the run or the history ends with a partition that is ownerless and not committed to its end, and, on
+though records waited; where independence is not promised, only the time counts in which its member was at no other partition either. *Unknown* when no assignment was seen, when the run or the history ends with a partition that is ownerless and not committed to its end, and, on
 the embedded broker with the classic protocol, when a partition was ownerless for too long: that broker is known to strand groups, so confirm on real Kafka. *Held* also if no partition changed hands.
 What drained partitions may repeat is for reprocessing to judge.`,
 	Judge: judgeRebalance,

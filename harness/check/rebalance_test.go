@@ -64,6 +64,29 @@ func keeps(b *book, away time.Duration, during func()) {
 	b.close("m1", "m2")
 }
 
+// keepsAtWork has partition 0 move for the time away while m1, which keeps partition 1, where records wait, is at a record
+// of partition 2 for a part of that time.
+func keepsAtWork(b *book, away, busy time.Duration) {
+	b.join("m1", 0, 1, 2)
+	b.produce(0, 0, 2)
+	b.produce(1, 0, 4)
+	b.produce(2, 0, 1)
+	b.do("m1", 0, 0, 2)
+	b.commit("m1", 0, 2)
+	b.life(history.MemberStarted, "m2")
+	b.life(history.Joining, "m2")
+	ref := b.begin("m1", 2, 0)
+	b.group(history.Revoked, "m1", 0)
+	b.wait(busy)
+	b.finish(history.EffectDone, ref, "")
+	b.wait(away - busy)
+	b.group(history.Assigned, "m2", 0)
+	b.do("m1", 1, 0, 4)
+	b.commit("m1", 1, 4)
+	b.commit("m1", 2, 1)
+	b.close("m1", "m2")
+}
+
 // strands leaves partition 0 without an owner for a minute though m2 is healthy.
 func strands(b *book) {
 	b.join("m2", 1)
@@ -103,6 +126,10 @@ func TestRebalance(t *testing.T) {
 		{name: "held-kept-and-went-on", only: true, tell: func(b *book) {
 			incremental(b)
 			keeps(b, 20*time.Second, func() { b.refuse("m1", 1, 0) })
+		}},
+		{name: "held-kept-and-was-at-another", only: true, tell: func(b *book) { // not promised to be independent of it
+			incremental(b)
+			keepsAtWork(b, 20*time.Second, 19*time.Second)
 		}},
 		{name: "held-given-back-after-a-death", only: true, tell: func(b *book) {
 			incremental(b)
@@ -145,6 +172,15 @@ func TestRebalance(t *testing.T) {
 		{name: "violated-kept-and-stood-still", count: 1, want: "m1 kept the partition, and did nothing there for 20.01s", only: true, tell: func(b *book) {
 			incremental(b)
 			keeps(b, 20*time.Second, func() {})
+		}},
+		{name: "violated-kept-and-was-at-another", count: 1, want: "m1 kept the partition, and did nothing there for 20.02s", tell: func(b *book) {
+			incremental(b)
+			b.h.Promises.Independent = history.IndependentPartitions
+			keepsAtWork(b, 20*time.Second, 19*time.Second)
+		}},
+		{name: "violated-kept-and-was-at-another-for-a-moment", count: 1, want: "m1 kept the partition, and did nothing there for 18.01s", only: true, tell: func(b *book) {
+			incremental(b)
+			keepsAtWork(b, 20*time.Second, 2*time.Second)
 		}},
 		{name: "unknown", want: "no assignment was seen", tell: func(b *book) {
 			b.produce(0, 0, 2)

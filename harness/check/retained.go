@@ -43,11 +43,11 @@ func (f *Facts) retained(r *Result, moves []move) time.Duration {
 	if p.RebalanceStall > 0 {
 		bound = p.RebalanceStall
 	}
-	var work [][]int32 // by partition: positions of effects
+	var work, lives [][]int32 // by partition: positions of effects; by life: their indexes
 	longest := time.Duration(0)
 	for _, s := range f.stretches(moves) {
 		if work == nil {
-			work = f.workOfParts()
+			work, lives = f.workOfParts(), f.workOfLives()
 		}
 		for i := range f.spells {
 			kept := &f.spells[i]
@@ -59,6 +59,9 @@ func (f *Facts) retained(r *Result, moves []move) time.Duration {
 				continue
 			}
 			took := f.events[s.to].At - f.events[s.from].At
+			if p.Independent == "" {
+				took = f.leisure(lives[kept.life], s)
+			}
 			longest = max(longest, took)
 			if p.IncrementalRebalance && bound > 0 && took > bound {
 				r.violate(func() Evidence {
@@ -82,6 +85,31 @@ func (f *Facts) workOfParts() [][]int32 {
 		}
 	}
 	return work
+}
+
+// leisure is the longest time within a stretch in which a life, by its effects, was at nothing, in no partition. Who is not promised to
+// work on partitions independently may be at one, or wait for a transaction with all of a batch, before it comes to the next.
+func (f *Facts) leisure(work []int32, s stretch) time.Duration {
+	open, longest, idle := 0, time.Duration(0), f.events[s.from].At
+	for _, i := range work {
+		e := &f.effects[i]
+		if e.pos > s.to {
+			break
+		}
+		if open == 0 && e.pos > s.from {
+			longest = max(longest, e.at-idle)
+		}
+		if e.kind == started {
+			open++
+		} else {
+			open = max(open-1, 0)
+		}
+		idle = max(e.at, f.events[s.from].At)
+	}
+	if open == 0 {
+		longest = max(longest, f.events[s.to].At-idle)
+	}
+	return longest
 }
 
 func (f *Facts) frozeIn(life int32, s stretch) bool {
