@@ -40,7 +40,8 @@ type Config struct {
 
 	Protocol string // classic or consumer (KIP-848)
 	// Assignor is given to the subject as KSIM_ASSIGNOR: cooperative-sticky or eager, in
-	// classic groups; "" leaves the choice to the subject.
+	// classic groups; "" leaves the choice to the subject. With eager, IncrementalRebalance
+	// is not promised: every rebalance takes everything.
 	Assignor string
 	// Static gives every member a group.instance.id (KSIM_INSTANCE_ID) that it keeps
 	// over restarts: static membership, KIP-345.
@@ -177,6 +178,9 @@ func (c Config) with(s Scenario) Config {
 	c.Rate, c.Template, c.Protocol = cmp.Or(s.Rate, c.Rate), cmp.Or(s.Template, c.Template), cmp.Or(s.Protocol, c.Protocol)
 	c.Assignor = cmp.Or(s.Assignor, c.Assignor)
 	c.Static = c.Static || s.Static
+	if c.Assignor == "eager" {
+		c.Promises.IncrementalRebalance = false // by its nature
+	}
 	if s.Promise != nil {
 		s.Promise(&c.Promises)
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/ksim-dev/ksim/harness"
-	"github.com/ksim-dev/ksim/harness/history"
 )
 
 // Group is one way in which a consumer group shares partitions out.
@@ -41,15 +40,6 @@ func (g Group) In(s harness.Scenario) (harness.Scenario, bool) {
 	}
 	s.Name += "@" + g.Name
 	s.Protocol, s.Assignor, s.Static = g.Protocol, g.Assignor, g.Static
-	if g.Assignor == "eager" {
-		promise := s.Promise
-		s.Promise = func(p *history.Promises) {
-			p.IncrementalRebalance = false // by its nature
-			if promise != nil {
-				promise(p)
-			}
-		}
-	}
 	if g.Static && (s.SessionTimeout == 0 || s.SessionTimeout > staticSession) {
 		s.SessionTimeout = staticSession
 	}

@@ -136,9 +136,6 @@ func (c cell) config(t *testing.T, kafka harness.Provider, dir string) harness.C
 		cfg.SessionTimeout = 3 * time.Second // what a static member leaves behind is nobody's until then
 	}
 	c.promise.adjust(t, &cfg)
-	if c.protocol.assignor == "eager" {
-		cfg.Promises = reference.Eager(cfg.Promises)
-	}
 	return cfg
 }
 
