@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"github.com/ksim-dev/ksim/harness"
 	"github.com/ksim-dev/ksim/harness/backend"
 	"github.com/ksim-dev/ksim/harness/backend/containers"
@@ -28,6 +30,14 @@ type kafkaSource struct {
 	shared backend.Kafka // nil for the embedded one: each scenario has its own
 	label  string        // for the report
 	prefix string        // of topics; "" for the default
+}
+
+// register adds the flags; brokers is the help of --brokers.
+func (o *kafkaOptions) register(cmd *cobra.Command, brokers string) {
+	f := cmd.Flags()
+	f.StringVar(&o.backend, "kafka", "embedded", "where Kafka is: auto (containers where Docker answers, else embedded), embedded, containers or external")
+	f.StringVar(&o.image, "kafka-image", "", "image for --kafka containers (default: the one made by 'make kafka-image' if it is there, else the official one)")
+	f.StringSliceVar(&o.brokers, "brokers", nil, brokers)
 }
 
 // choose settles which backend it is, of the flag, the config file and the default.
@@ -73,21 +83,29 @@ func (o *kafkaOptions) count() (int, error) {
 	return 0, fmt.Errorf("with --kafka containers, --brokers says how many: choose 1 or 3, not %s; addresses go with --kafka external", strings.Join(asked, ","))
 }
 
+// settle makes of auto what can be had here.
+func (o *kafkaOptions) settle(ctx context.Context, stderr io.Writer) error {
+	if o.backend != "auto" {
+		return nil
+	}
+	o.backend = "containers"
+	if _, err := containers.Prepare(ctx, o.image); err != nil {
+		if !o.embeddedInstead(err) {
+			return err
+		}
+		o.backend = "embedded"
+		reason, _, _ := strings.Cut(err.Error(), ";") // what follows is what to do, which is being done
+		_, _ = fmt.Fprintf(stderr, "ksim: --kafka auto takes embedded: %s\n", strings.Join(strings.Fields(reason), " "))
+	}
+	return nil
+}
+
 // open checks that Kafka can be had and, but for the embedded one, starts it.
 func (o *kafkaOptions) open(ctx context.Context, runID string, stderr io.Writer) (*kafkaSource, error) {
-	choice := o.backend
-	if choice == "auto" {
-		choice = "containers"
-		if _, err := containers.Prepare(ctx, o.image); err != nil {
-			if !o.embeddedInstead(err) {
-				return nil, err
-			}
-			choice = "embedded"
-			reason, _, _ := strings.Cut(err.Error(), ";") // what follows is what to do, which is being done
-			_, _ = fmt.Fprintf(stderr, "ksim: --kafka auto takes embedded: %s\n", strings.Join(strings.Fields(reason), " "))
-		}
+	if err := o.settle(ctx, stderr); err != nil {
+		return nil, err
 	}
-	switch choice {
+	switch o.backend {
 	case "embedded":
 		return &kafkaSource{Provider: harness.Fresh(startEmbedded), label: "embedded (" + backend.EmbeddedVersion() + ")"}, nil
 	case "containers":
@@ -119,6 +137,14 @@ func (o *kafkaOptions) open(ctx context.Context, runID string, stderr io.Writer)
 // had here. An image that was asked for by name and is not there is a mistake.
 func (o *kafkaOptions) embeddedInstead(err error) bool {
 	return errors.Is(err, containers.ErrNoDocker) || o.image == "" && errors.Is(err, containers.ErrNoImage)
+}
+
+// lend lets what cfg describes run on what open has started.
+func (s *kafkaSource) lend(cfg *harness.Config) {
+	cfg.Kafka = s
+	if s.prefix != "" {
+		cfg.TopicPrefix = s.prefix
+	}
 }
 
 func startEmbedded(ctx context.Context) (backend.Kafka, error) {

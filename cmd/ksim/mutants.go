@@ -53,9 +53,7 @@ func mutantsVerb() *cobra.Command {
 	f.StringVar(&o.out, "out", "", "directory that keeps every history, for 'ksim check' (default: only those of what went wrong are kept)")
 	f.Int64Var(&o.seed, "seed", d.Seed, "the same seed sends the same messages")
 	f.IntVar(&o.parallel, "parallel", d.Parallel, "runs side by side")
-	f.StringVar(&o.kafka.backend, "kafka", "embedded", "where Kafka is: auto (containers where Docker answers, else embedded), embedded, containers or external")
-	f.StringVar(&o.kafka.image, "kafka-image", "", "image for --kafka containers (default: the one made by 'make kafka-image' if it is there, else the official one)")
-	f.StringSliceVar(&o.kafka.brokers, "brokers", nil, "bootstrap servers for --kafka external; secrets come from KSIM_SASL_USERNAME and KSIM_SASL_PASSWORD")
+	o.kafka.register(cmd, "bootstrap servers for --kafka external; secrets come from KSIM_SASL_USERNAME and KSIM_SASL_PASSWORD")
 	return cmd
 }
 
@@ -67,6 +65,9 @@ func (o *mutantOptions) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	ctx, stderr := cmd.Context(), cmd.ErrOrStderr()
+	if err := o.kafka.settle(ctx, stderr); err != nil { // some mutants need real Kafka
+		return err
+	}
 	cfg := matrix.Config()
 	cfg.RunID, cfg.Seed, cfg.Parallel = newRunID(), o.seed, o.parallel
 	plans, err := o.plans(cfg)
@@ -80,14 +81,11 @@ func (o *mutantOptions) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return errors.Join(err, o.tidy(cfg.Dir, true))
 	}
-	cfg.Kafka = kafka
-	if kafka.prefix != "" {
-		cfg.TopicPrefix = kafka.prefix
-	}
 	var m matrix.Matrix
 	for _, plan := range plans {
 		_, _ = fmt.Fprintf(stderr, "%d mutants, %d runs side by side, on %s\n", len(plan.Mutants), plan.Config.Parallel, kafka.label)
-		plan.Config.Dir, plan.Config.Kafka, plan.Config.TopicPrefix = cfg.Dir, cfg.Kafka, cfg.TopicPrefix
+		plan.Config.Dir = cfg.Dir
+		kafka.lend(&plan.Config)
 		plan.Scenario, plan.Progress = scenarioByName, toldTo(stderr)
 		part, failed := matrix.Run(ctx, plan)
 		m.Mutants, m.Correct, m.Seconds = append(m.Mutants, part.Mutants...), append(m.Correct, part.Correct...), m.Seconds+part.Seconds

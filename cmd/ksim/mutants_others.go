@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/ksim-dev/ksim/examples/mutants"
 	"github.com/ksim-dev/ksim/harness"
@@ -65,6 +66,9 @@ func careful(language string) matrix.Correct {
 	return c
 }
 
+// noConfluent is why Python cannot import confluent-kafka, asked once: it takes the start of an interpreter.
+var noConfluent = sync.OnceValue(func() error { return exec.Command("python3", "-c", "import confluent_kafka").Run() })
+
 // lacking is why a program cannot be run here, "" if it can.
 func lacking(source string, command []string) string {
 	if _, err := os.Stat(source); err != nil {
@@ -74,7 +78,7 @@ func lacking(source string, command []string) string {
 		return command[0] + " is not installed"
 	}
 	if command[0] == "python3" {
-		if err := exec.Command("python3", "-c", "import confluent_kafka").Run(); err != nil {
+		if noConfluent() != nil {
 			return "confluent-kafka is not installed: pip install -r examples/python/requirements.txt"
 		}
 		return ""

@@ -16,16 +16,7 @@ func backoffInPollLoop() Mutant {
 		Scenarios:   []string{"rebalance-during-retry"},
 		AlsoAllowed: []string{"reprocessing", "partition-order", "key-order", "commit-progress", "retry-bound", "graceful-stop", "truthful-lag"},
 		Subject: variant("backoff-in-poll-loop", func(s *steps) {
-			s.polled = func(c *consumer, fetches kgo.Fetches) {
-				c.complain(fetches)
-				fetches.EachPartition(func(f kgo.FetchTopicPartition) {
-					if p := c.part(f.Partition); p != nil {
-						p.open = append(p.open, f.Records...)
-						p.inOrder(f.Records)
-						p.commit()
-					}
-				})
-			}
+			s.polled = (*consumer).inPollLoop
 			s.failed = func(p *partition, r *kgo.Record, attempt int, a answer) fate {
 				if a.kind == unavailable && attempt == 1 {
 					time.Sleep(3 * p.c.env.MaxPollInterval) //nolint:forbidigo // the mistake

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"maps"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -194,6 +196,13 @@ func (c *consumer) part(id int32) *partition {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.parts[id]
+}
+
+// owned lists the partitions that it owns.
+func (c *consumer) owned() []int32 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Collect(maps.Keys(c.parts))
 }
 
 // assign starts a worker for each partition. Attempts are remembered longer than that.

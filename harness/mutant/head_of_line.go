@@ -12,16 +12,19 @@ func headOfLine() Mutant {
 		Scenarios:   []string{"slow-handler"},
 		AlsoAllowed: nil,
 		Subject: variant("head-of-line", func(s *steps) {
-			s.polled = func(c *consumer, fetches kgo.Fetches) {
-				c.complain(fetches)
-				fetches.EachPartition(func(f kgo.FetchTopicPartition) {
-					if p := c.part(f.Partition); p != nil {
-						p.open = append(p.open, f.Records...)
-						p.inOrder(f.Records)
-						p.commit()
-					}
-				})
-			}
+			s.polled = (*consumer).inPollLoop
 		}),
 	}
+}
+
+// inPollLoop does what came before it polls again, one partition after the other.
+func (c *consumer) inPollLoop(fetches kgo.Fetches) {
+	c.complain(fetches)
+	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
+		if p := c.part(f.Partition); p != nil {
+			p.open = append(p.open, f.Records...)
+			p.inOrder(f.Records)
+			p.commit()
+		}
+	})
 }

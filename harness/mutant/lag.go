@@ -51,12 +51,7 @@ func (c *consumer) refresh(ctx context.Context, g *gauges) {
 	bounded, cancel := context.WithTimeout(ctx, lagInterval)
 	defer cancel()
 	lags, err := kadm.NewClient(c.client).Lag(bounded, c.env.GroupID)
-	c.mu.Lock()
-	owned := make([]int32, 0, len(c.parts))
-	for id := range c.parts {
-		owned = append(owned, id)
-	}
-	c.mu.Unlock()
+	owned := c.owned()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	c.do.unshown(g, owned)

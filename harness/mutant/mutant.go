@@ -39,7 +39,7 @@ type Mutant struct {
 	Scenarios []string
 	// AlsoAllowed names checks that may be violated too, as a consequence, or by luck.
 	AlsoAllowed []string
-	// Waits is what is not there yet to provoke or to see the mistake; "" if all is.
+	// Waits is what the mutant needs and has not here, such as real Kafka; "" if it has all.
 	Waits string
 }
 

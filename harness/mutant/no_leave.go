@@ -9,15 +9,7 @@ func noLeave() Mutant {
 		Caught:    []string{"graceful-stop"},
 		Scenarios: []string{"steady"},
 		Subject: variant("no-leave", func(s *steps) {
-			s.leave = func(c *consumer) {
-				c.mu.Lock()
-				var owned []int32
-				for id := range c.parts {
-					owned = append(owned, id)
-				}
-				c.mu.Unlock()
-				c.giveUp(c.take(owned))
-			}
+			s.leave = func(c *consumer) { c.giveUp(c.take(c.owned())) }
 		}),
 	}
 }

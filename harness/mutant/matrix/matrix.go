@@ -106,12 +106,7 @@ func runsOf(all []*one, consumer string, correct bool) (runs []Ran) {
 
 func (r *Row) judgeMutant() {
 	mu := r.mutant
-	if mu.Waits != "" {
-		r.Status, r.Reason = Waits, mu.Waits
-		return
-	}
-	if why := missing(mu); why != "" {
-		r.Status, r.Reason = Missing, why
+	if r.Status, r.Reason = idle(mu); r.Status != "" {
 		return
 	}
 	r.Status = Survived

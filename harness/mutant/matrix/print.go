@@ -32,16 +32,8 @@ func (m Matrix) columns(all bool) (names []string) {
 		if want[c.Name] {
 			names = append(names, c.Name)
 		}
-		delete(want, c.Name)
 	}
-	var later []string // checks that are not there yet
-	for name, wanted := range want {
-		if wanted {
-			later = append(later, name)
-		}
-	}
-	slices.Sort(later)
-	return append(names, later...)
+	return names
 }
 
 // cell is what a row shows of a check: K caught by the check that is meant for it, k violated too,
@@ -85,14 +77,18 @@ func (m Matrix) table(w io.Writer, all bool) error {
 		for _, name := range names {
 			b.WriteString("  " + r.cell(name, all))
 		}
-		told := string(r.Status)
-		if r.Status == Waits {
-			told = "not provoked yet"
-		}
-		fmt.Fprintf(&b, "  %s\n", told)
+		fmt.Fprintf(&b, "  %s\n", r.Status.words())
 	}
 	_, err := io.WriteString(w, trimLines(b.String()))
 	return err
+}
+
+// words is the status in a sentence.
+func (s Status) words() string {
+	if s == Waits {
+		return "not provoked yet"
+	}
+	return string(s)
 }
 
 func trimLines(text string) string {
@@ -175,10 +171,7 @@ func (m Matrix) summary() string {
 	text := fmt.Sprintf("%d of %d mutants killed", n[Killed], len(m.Mutants)-n[Waits])
 	for _, s := range []Status{Survived, Unknown, Missing, Failed, Waits} {
 		if n[s] > 0 {
-			text += fmt.Sprintf(", %d %s", n[s], map[Status]string{Waits: "not provoked yet"}[s])
-			if s != Waits {
-				text += string(s)
-			}
+			text += fmt.Sprintf(", %d %s", n[s], s.words())
 		}
 	}
 	return text + fmt.Sprintf("; %d of %d correct consumers held, in %.0f s", n[Held], len(m.Correct), m.Seconds)
@@ -192,33 +185,23 @@ func Page() string {
 		"meant for it; the careful consumer that all of them are made from ([careful.go](../harness/mutant/careful.go)), and the reference consumer, must be held in the same scenarios.\n" +
 		"`ksim mutants` runs them all, `ksim mutants --only NAME` one of them.\n\n```\n")
 	b.WriteString(Golden)
-	b.WriteString("```\n\n" + "K: caught by the check that is meant for it. ?: meant for it, and not provoked yet.\n\n")
+	b.WriteString("```\n\n" + "K: caught by the check that is meant for it.\n\n")
 	b.WriteString("| mutant | mistake | caught by | in |\n|---|---|---|---|\n")
 	all := mutant.All()
 	for _, m := range all {
-		in := strings.Join(m.Scenarios, ", ")
-		if m.Waits != "" {
-			in = "not provoked yet"
-		}
-		fmt.Fprintf(&b, "| [%s](#%s) | %s | %s | %s |\n", m.Name, m.Name, m.Mistake, checkLinks(m.Caught), in)
+		fmt.Fprintf(&b, "| [%s](#%s) | %s | %s | %s |\n", m.Name, m.Name, m.Mistake, checkLinks(m.Caught), strings.Join(m.Scenarios, ", "))
 	}
 	for _, m := range all {
 		fmt.Fprintf(&b, "\n## %s\n\n%s %s\n", m.Name, m.Mistake, m.Doc)
-		if m.Waits != "" {
-			fmt.Fprintf(&b, "\nNot provoked yet: it waits for %s.\n", m.Waits)
-		}
 	}
 	return b.String()
 }
 
-// checkLinks links checks to their definitions, as far as they are there.
+// checkLinks links checks to their definitions.
 func checkLinks(names []string) string {
 	out := make([]string, len(names))
 	for i, name := range names {
-		out[i] = name
-		if slices.ContainsFunc(check.All(), func(c check.Check) bool { return c.Name == name }) {
-			out[i] = fmt.Sprintf("[%s](guarantees.md#%s)", name, name)
-		}
+		out[i] = fmt.Sprintf("[%s](guarantees.md#%s)", name, name)
 	}
 	return strings.Join(out, ", ")
 }

@@ -115,7 +115,7 @@ func (p Plan) list() (all []*one, err error) {
 	var errs []error
 	known := map[string]harness.Scenario{}
 	for _, m := range p.Mutants {
-		if m.Waits != "" || missing(m) != "" {
+		if status, _ := idle(m); status != "" {
 			continue
 		}
 		for _, name := range m.Scenarios {
@@ -132,7 +132,7 @@ func (p Plan) list() (all []*one, err error) {
 		seen := map[string][]string{} // by scenario: promises that it has gone through it with
 		for _, m := range p.Mutants {
 			promises, env, ok := c.Takes(m)
-			if !ok || m.Waits != "" || missing(m) != "" {
+			if status, _ := idle(m); !ok || status != "" {
 				continue
 			}
 			key := fmt.Sprintf("%+v %v", promises, env)
@@ -149,11 +149,17 @@ func (p Plan) list() (all []*one, err error) {
 	return all, errors.Join(errs...)
 }
 
-func missing(m mutant.Mutant) string {
-	if m.Missing == nil {
-		return ""
+// idle is what becomes of a mutant that is not run, and why; "" if it is run.
+func idle(m mutant.Mutant) (Status, string) {
+	if m.Waits != "" {
+		return Waits, m.Waits
 	}
-	return m.Missing()
+	if m.Missing != nil {
+		if why := m.Missing(); why != "" {
+			return Missing, why
+		}
+	}
+	return "", ""
 }
 
 // run makes the run, and once more if its fault did not happen.
