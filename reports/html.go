@@ -124,7 +124,7 @@ func pageOf(run harness.Run) page {
 	p := page{
 		Style: template.CSS(styleText), //nolint:gosec // our own embedded file, no input
 		Run:   run, State: runState(run), Headline: headline(run), Tally: tallyOf(run),
-		Machine: machine(run.Machine), Command: shell(run.Command), Started: run.Started.UTC().Format("2006-01-02 15:04:05 UTC"),
+		Machine: machine(run.Machine), Command: Shell(run.Command), Started: run.Started.UTC().Format("2006-01-02 15:04:05 UTC"),
 		Checks: checkNames(run),
 	}
 	if p.State == stateNone {

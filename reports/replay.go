@@ -27,12 +27,12 @@ func replayRun(run harness.Run, r harness.Result) string {
 	if len(subject) > 0 {
 		args = append(append(args, "--"), subject...)
 	}
-	return shell(args)
+	return Shell(args)
 }
 
 // replayCheck is the command that judges the history of one scenario again.
 func replayCheck(run harness.Run, r harness.Result) string {
-	return shell([]string{"ksim", "check", historyPath(run, r)})
+	return Shell([]string{"ksim", "check", historyPath(run, r)})
 }
 
 // commandParts splits Run.Command, which is "ksim run [flags] [-- subject…]",
@@ -61,8 +61,8 @@ func commandParts(run harness.Run) (flags, subject []string) {
 	return flags, subject
 }
 
-// shell joins args so that a POSIX shell splits them again.
-func shell(args []string) string {
+// Shell joins args so that a POSIX shell splits them again.
+func Shell(args []string) string {
 	quoted := make([]string, len(args))
 	for i, a := range args {
 		quoted[i] = quote(a)

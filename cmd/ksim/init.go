@@ -11,6 +11,8 @@ import (
 	"text/template"
 
 	"github.com/spf13/cobra"
+
+	"github.com/ksim-dev/ksim/reports"
 )
 
 //go:embed init_templates
@@ -101,7 +103,7 @@ func (p project) tell(cmd *cobra.Command, files []initFile) error {
 	if p.Guessed {
 		how = "a guess: put yours into " + defaultConfig
 	}
-	fmt.Fprintf(&b, "%-7s is started by %s (%s)\n", p.Language, shellWords(p.Command), how)
+	fmt.Fprintf(&b, "%-7s is started by %s (%s)\n", p.Language, reports.Shell(p.Command), how)
 	fmt.Fprintf(&b, "\nNext: let it read KSIM_BOOTSTRAP_SERVERS, KSIM_TOPIC and KSIM_GROUP_ID, and POST each record that it has processed to KSIM_SINK_URL\n"+
 		"(names of its own: env in %s). Then\n\n", defaultConfig)
 	for _, line := range slices.Concat(p.Build, []string{"ksim run --scenario steady", "ksim run"}) {
@@ -109,17 +111,6 @@ func (p project) tell(cmd *cobra.Command, files []initFile) error {
 	}
 	_, err := fmt.Fprint(cmd.OutOrStdout(), b.String())
 	return err
-}
-
-// shellWords writes a command as one types it.
-func shellWords(words []string) string {
-	out := make([]string, len(words))
-	for i, w := range words {
-		if out[i] = w; w == "" || strings.ContainsAny(w, " \t\n'\"$&|;<>()*?[]{}\\") {
-			out[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
-		}
-	}
-	return strings.Join(out, " ")
 }
 
 // flowList writes words as a YAML list on one line.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,9 +46,7 @@ func (o *options) register(cmd *cobra.Command, batchSize bool) {
 	f := cmd.Flags()
 	f.StringVar(&o.configFile, "config", "", "a `file` with kafka, subject, promises and sizes, ksim.yaml if there is one; flags override it")
 	f.StringVar(&o.out, "out", "", "directory for what the run leaves behind (default ksim-out/<run id>)")
-	f.StringVar(&o.kafka.backend, "kafka", "embedded", "where Kafka is: auto (containers where Docker answers, else embedded), embedded, containers or external")
-	f.StringVar(&o.kafka.image, "kafka-image", "", "image for --kafka containers (default: the one made by 'make kafka-image' if it is there, else the official one)")
-	f.StringSliceVar(&o.kafka.brokers, "brokers", nil, "with --kafka containers how many brokers, 1 (default) or 3; with --kafka external its bootstrap servers: TLS and SASL come from --config, secrets from KSIM_SASL_USERNAME and KSIM_SASL_PASSWORD")
+	o.kafka.register(cmd, "with --kafka containers how many brokers, 1 (default) or 3; with --kafka external its bootstrap servers: TLS and SASL come from --config, secrets from KSIM_SASL_USERNAME and KSIM_SASL_PASSWORD")
 	f.IntVar(&o.cfg.Members, "members", d.Members, "members of the group at the start")
 	f.Int32Var(&o.cfg.Partitions, "partitions", d.Partitions, "partitions of the topic")
 	if batchSize {
@@ -216,17 +215,13 @@ func (o *options) promise(cmd *cobra.Command, file configFile, cfg *harness.Conf
 	return errors.Join(
 		oneOf("order", p.Order, history.OrderPartition, history.OrderKey, history.OrderNone),
 		oneOf("delivery", p.Delivery, history.AtLeastOnce, history.ExactlyOnce, history.AtMostOnce),
-		oneOf("independence", p.Independent, "", history.IndependentPartitions, history.IndependentKeys),
-		oneOf("isolation", p.Isolation, "", history.ReadCommitted, history.ReadUncommitted),
 		oneOf("poison", p.Poison, history.PoisonDeadLetter, history.PoisonSkip, history.PoisonStop),
 	)
 }
 
 func oneOf(what, value string, valid ...string) error {
-	for _, v := range valid {
-		if v == value {
-			return nil
-		}
+	if slices.Contains(valid, value) {
+		return nil
 	}
 	return fmt.Errorf("there is no %s %q to promise; choose one of %s", what, value, strings.Join(valid, ", "))
 }

@@ -42,7 +42,7 @@ func runVerb() *cobra.Command {
 				return err
 			}
 			if cmd.Flags().Changed("scenario") && (len(names) == 0 || slices.Contains(names, "")) {
-				return errors.New("--scenario has an empty name: 'ksim list scenarios' lists the names; without the flag those of tag:ci run")
+				return errors.New("--scenario has an empty name: 'ksim list scenarios' lists the names; without the flag those of " + everyday + " run")
 			}
 			if cmd.Flags().Changed("parallel") && parallel < 1 {
 				return fmt.Errorf("--parallel is %d: choose 1 or more", parallel)
@@ -142,12 +142,9 @@ func (j *job) run(cmd *cobra.Command, o *options) error {
 	if err != nil {
 		return err
 	}
-	j.cfg.Kafka = kafka
+	kafka.lend(&j.cfg)
 	j.cfg.Registry = services.SharedRegistry
 	defer services.StopShared()
-	if kafka.prefix != "" {
-		j.cfg.TopicPrefix = kafka.prefix
-	}
 	if err := makeRunDir(j.cfg.Dir); err != nil {
 		return errors.Join(err, kafka.Close())
 	}
