@@ -5,10 +5,11 @@ GO ?= go
 # Two packages at a time: broker, tap and subjects are processes of their own and want the
 # second core too. No -parallel: Ginkgo suites refuse to run with it.
 TEST_P        ?= 2
-TEST_TIMEOUT  ?= 15m
+TEST_TIMEOUT  ?= 40m
 PKG           ?= ./...
 ARGS          ?=
 
+TEST = $(GO) test -json -count=1 -p $(TEST_P) -timeout $(TEST_TIMEOUT)
 GOLANGCI = $(GO) tool -modfile=tools/go.mod golangci-lint
 # Packages that have benchmarks; go test ./... would name all the others too.
 BENCH_PKGS = $(shell grep -rl --include='*_test.go' '^func Benchmark' cmd consumer harness internal reports scenarios 2>/dev/null | xargs -r -n1 dirname | sort -u | sed 's|^|./|')
@@ -25,14 +26,21 @@ build: ## build bin/ksim
 run: ## run the main job: make run ARGS='--kafka containers -- python3 worker.py'
 	$(GO) run ./cmd/ksim run $(ARGS)
 
+# Packages that judge whole consumers, for minutes and by their timing, run without the race
+# detector: it slows the harness down tenfold, and they would judge that. The catalogue runs once under
+# it (scenarios/spec), and so does the code that they share. The mutants of cmd/ksim belong to them.
+WHOLE = ./scenarios ./examples ./examples/mutants ./examples/python
+RACED = $(filter-out $(WHOLE:./%=github.com/ksim-dev/ksim/%),$(shell $(GO) list ./...))
+
 # Never from the cache: what a test does depends on Docker, which go test cannot see.
 # consumer/bench is a module of its own; so is examples/sarama, which is judged as a program.
-test: ## test everything under the race detector; what needs Docker, PostgreSQL or a registry runs where they are
+test: ## test everything, under the race detector but for what judges whole consumers; what needs Docker, PostgreSQL or a registry runs where they are
 	@if [ "$$KSIM_REQUIRE_CONTAINERS" = 1 ] && ! timeout 10 docker info >/dev/null 2>&1; then \
 		echo "KSIM_REQUIRE_CONTAINERS=1, but no Docker answers. On Debian, as root: make docker kafka-image" >&2; exit 1; fi
 	@$(if $(filter ./...,$(PKG)),cd consumer/bench && $(GO) test -race ./...)
-	@$(GO) run ./internal/testsummary $(GO) test -json -race -count=1 \
-		-p $(TEST_P) -timeout $(TEST_TIMEOUT) $(PKG)
+	@$(GO) run ./internal/testsummary $(if $(filter ./...,$(PKG)),\
+		$(TEST) -race -skip '^TestMutants$$' $(RACED) -- $(TEST) $(WHOLE) -- $(TEST) -run '^TestMutants$$' ./cmd/ksim, \
+		$(TEST) -race $(PKG))
 
 race: ## repeat tests under the race detector to find rare failures: make race PKG=./harness/tap COUNT=50
 	$(GO) test -race -count=$(or $(COUNT),10) -p 1 -failfast -timeout 60m $(PKG)

@@ -158,6 +158,7 @@ func threeBrokers(t *testing.T) *containers.Cluster {
 }
 
 func TestMatrix(t *testing.T) {
+	t.Parallel() // the three have clusters of their own
 	kafka := harness.Shared(threeBrokers(t))
 	m := newTable(t)
 	slots := make(chan struct{}, sideBySide)
@@ -188,6 +189,7 @@ func TestMatrix(t *testing.T) {
 
 // TestFailover takes brokers down that the group depends on, under each promise.
 func TestFailover(t *testing.T) {
+	t.Parallel()
 	kafka := harness.Shared(threeBrokers(t))
 	m := newTable(t)
 	for i, p := range promises() {
@@ -215,6 +217,7 @@ func TestFailover(t *testing.T) {
 // TestBrokers has every fault of brokers happen that three of them in containers can have, once: faults-happened must be
 // held too.
 func TestBrokers(t *testing.T) {
+	t.Parallel()
 	kafka := threeBrokers(t)
 	m := newTable(t)
 	for _, sc := range scenarios.All() {

@@ -80,7 +80,7 @@ type outage struct {
 }
 
 // restoreBound limits how long a cluster may take to be whole again.
-const restoreBound = 2 * time.Minute
+const restoreBound = 5 * time.Minute
 
 // run returns a note that tells what came of it, and how long work stood still.
 func (o outage) run(ctx context.Context, env *Env) (note string, err error) {

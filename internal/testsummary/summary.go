@@ -217,11 +217,16 @@ func ginkgoSkips(pkg string, lines []line) []skip {
 	return found
 }
 
+// cutShort counts the packages that did not end as failed: go test was killed.
+func (s *summary) cutShort() {
+	for pkg, p := range s.packages {
+		s.finish(pkg, p, true)
+		delete(s.packages, pkg)
+	}
+}
+
 // print writes the counts, and what did not run and why.
 func (s *summary) print(strict bool) {
-	for pkg, p := range s.packages { // cut short: go test was killed
-		s.finish(pkg, p, true)
-	}
 	fmt.Fprintf(s.out, "\n%d passed, %d failed, %d skipped\n", s.passed, s.failed, len(s.skipped))
 	lacking := make([][]skip, len(needs))
 	var others []skip

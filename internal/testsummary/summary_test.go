@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -29,7 +30,7 @@ func module(t *testing.T, files map[string]string) {
 func goTest(strict bool, flags ...string) (int, string) {
 	var out, errOut bytes.Buffer
 	command := append([]string{"go", "test", "-json", "-count=1", "-vet=off"}, flags...)
-	status := run(append(command, "./..."), strict, &out, &errOut)
+	status := run([][]string{append(command, "./...")}, strict, &out, &errOut)
 	return status, out.String() + errOut.String()
 }
 
@@ -109,9 +110,24 @@ func TestTimeout(t *testing.T) {
 
 func TestCommandThatCannotStart(t *testing.T) {
 	var out bytes.Buffer
-	if status := run([]string{"no-such-command"}, false, &out, &out); status != 2 || !strings.Contains(out.String(), "no-such-command") {
+	if status := run([][]string{{"no-such-command"}}, false, &out, &out); status != 2 || !strings.Contains(out.String(), "no-such-command") {
 		t.Errorf("status %d, %s", status, &out)
 	}
+}
+
+// What several commands do is told in one count, and one that fails does not keep the next from running.
+func TestSeveralCommands(t *testing.T) {
+	module(t, map[string]string{
+		"a/a_test.go": head + `func TestBad(t *testing.T) { t.Error("what went wrong") }`,
+		"b/b_test.go": head + `func TestGood(t *testing.T) {}`,
+	})
+	var out, errOut bytes.Buffer
+	test := []string{"go", "test", "-json", "-vet=off"}
+	args := slices.Concat(test, []string{"./a", "--"}, test, []string{"./b", "--"})
+	if status := run(split(args), false, &out, &errOut); status != 1 {
+		t.Errorf("status %d: %s", status, &errOut)
+	}
+	contains(t, out.String(), "what went wrong", "ok  \texample.test/m/b", "1 passed, 1 failed, 0 skipped")
 }
 
 // As printed by ginkgo v2.34.0.

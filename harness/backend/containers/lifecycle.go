@@ -10,7 +10,7 @@ import (
 )
 
 // lifecycleTimeout bounds each stop and start of a broker.
-const lifecycleTimeout = time.Minute
+const lifecycleTimeout = 3 * time.Minute
 
 // Nodes implements backend.Restarter.
 func (c *Cluster) Nodes() []int32 {
