@@ -182,6 +182,9 @@ func (b *brokerAdmin) TakeDown(ctx context.Context, node int32, how string) erro
 	if p, ok := b.kafka.(backend.Pauser); ok && b.kafka.Capabilities().PauseBroker {
 		take[fault.Pause] = p.PauseBroker
 	}
+	if f, ok := b.kafka.(backend.Filler); ok && b.kafka.Capabilities().FillDisk {
+		take[fault.Fill] = f.FillDisk
+	}
 	do := take[how]
 	if do == nil {
 		return b.cannot(how + " a broker")
@@ -203,6 +206,10 @@ func (b *brokerAdmin) BringBack(ctx context.Context, node int32) error {
 		return nil
 	case fault.Pause:
 		err = b.kafka.(backend.Pauser).UnpauseBroker(ctx, node)
+	case fault.Fill:
+		if err = b.kafka.(backend.Filler).EmptyDisk(ctx, node); err == nil {
+			err = b.kafka.(backend.Restarter).StartBroker(ctx, node)
+		}
 	default:
 		err = b.kafka.(backend.Restarter).StartBroker(ctx, node)
 	}

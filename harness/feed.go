@@ -2,6 +2,7 @@ package harness
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"slices"
 	"sync"
@@ -12,7 +13,7 @@ import (
 
 // feeder sends the workload of one scenario in three parts: before, during and
 // after the faults. The planned messages are the same for the same seed; while
-// faults last longer than their part, more healthy messages follow, so that
+// faults last longer than their part, more messages follow, healthy but with KeepMix, so that
 // there is always something to break.
 type feeder struct {
 	producer *workload.Producer
@@ -55,9 +56,7 @@ func newFeeder(p *workload.Producer, cfg Config, sc Scenario) (*feeder, error) {
 	if err != nil {
 		return nil, err
 	}
-	extra := cfg.workload("x", maxExtra)
-	extra.Seed = cfg.Seed + 1
-	more, err := extra.Stream()
+	more, err := extra(cfg, sc)
 	if err != nil {
 		return nil, err
 	}
@@ -66,6 +65,37 @@ func newFeeder(p *workload.Producer, cfg Config, sc Scenario) (*feeder, error) {
 		producer: p, rate: cfg.Rate, planned: planned, poisoned: sc.Mix.Total() > 0, next: next, close: done,
 		// Enough at once that every member finds a full batch.
 		chunk: max(cfg.BatchSize*int(cfg.Partitions), 40),
+	}, nil
+}
+
+// extra are the messages beyond the plan.
+func extra(cfg Config, sc Scenario) (iter.Seq[workload.Message], error) {
+	if !sc.KeepMix {
+		spec := cfg.workload("x", maxExtra)
+		spec.Seed = cfg.Seed + 1
+		return spec.Stream()
+	}
+	// As many in a hundred as in the plan, block by block. The first one tells what is wrong with the mix.
+	block := func(i int) ([]workload.Message, error) {
+		spec := cfg.workload(fmt.Sprintf("x%d_", i), cfg.Messages)
+		spec.Seed, spec.Mix = cfg.Seed+int64(i), sc.Mix
+		return workload.Generate(spec)
+	}
+	if _, err := block(1); err != nil {
+		return nil, err
+	}
+	return func(yield func(workload.Message) bool) {
+		for i := 1; i*cfg.Messages <= maxExtra; i++ {
+			messages, err := block(i)
+			if err != nil {
+				return
+			}
+			for _, m := range messages {
+				if !yield(m) {
+					return
+				}
+			}
+		}
 	}, nil
 }
 

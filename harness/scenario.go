@@ -20,10 +20,13 @@ type Scenario struct {
 	Doc  string   // one sentence: what happens, and what a sound consumer does
 	Tags []string // smoke, ci, full, and families: crash, rebalance, poison…
 
-	Messages  int           // sent in all phases together, extra traffic while faults last apart
-	Keys      int           // distinct keys
-	Zipf      float64       // exponent of the key distribution; 0 is uniform
-	Mix       workload.Mix  // poison
+	Messages int          // sent in all phases together, extra traffic while faults last apart
+	Keys     int          // distinct keys
+	Zipf     float64      // exponent of the key distribution; 0 is uniform
+	Mix      workload.Mix // poison
+	// KeepMix has the messages that follow the plan while faults last be poison as often as those in it,
+	// for faults that wait for poison and may begin late. Otherwise they are healthy.
+	KeepMix   bool
 	SlowEvery time.Duration // the sink takes that long for every effect; widens races
 
 	Members    int   // at the start

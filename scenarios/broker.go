@@ -14,6 +14,7 @@ var (
 	needsDown   = harness.Need{What: "take brokers down", OK: func(c backend.Capabilities) bool { return c.RestartBroker }}
 	needsPause  = harness.Need{What: "pause brokers", OK: func(c backend.Capabilities) bool { return c.PauseBroker }}
 	needsCopies = harness.Need{What: "keep three copies of everything", OK: func(c backend.Capabilities) bool { return c.Replicas >= 3 }}
+	needsDisk   = harness.Need{What: "fill the disk of a broker: start three with --kafka containers --brokers 3 --broker-disk 512MiB", OK: func(c backend.Capabilities) bool { return c.FillDisk }}
 	needsMove   = harness.Need{What: "move leaders and coordinators", OK: func(c backend.Capabilities) bool { return c.Move }}
 	needsErrors = harness.Need{What: "answer requests with errors", OK: func(c backend.Capabilities) bool { return c.RefuseErrors }}
 )
@@ -110,7 +111,7 @@ func downReplicas() []harness.Scenario {
 	letters := one("too-few-copies-for-dead-letters",
 		"Fewer copies of the dead-letter topic are in sync than it asks for, so that letters are refused (NOT_ENOUGH_REPLICAS): poison waits, and is not skipped.",
 		fault.NotEnoughReplicas{Of: fault.DeadLetters, For: 3 * time.Second})
-	letters.Mix = workload.Mix{Undecodable: 20, Permanent: 40}
+	letters.Mix, letters.KeepMix = workload.Mix{Undecodable: 20, Permanent: 40}, true // copies are too few only after a while
 	return []harness.Scenario{
 		one("brokers-rolling-restart",
 			"Every broker in turn is stopped and started again, as an upgrade does: leaders and coordinators move several times, and nothing is lost.",
@@ -133,6 +134,9 @@ func downReplicas() []harness.Scenario {
 		one("leader-frozen",
 			"The broker that leads the partition that a member works on answers nothing, and its connections stay open, until another leads: the member does not wait for it for ever.",
 			fault.LeaderDown{Target: "m1", How: fault.Pause}),
+		down("leader-out-of-disk",
+			"The disk of the broker that leads the partition that a member works on is full, so that the broker ends; room is made, and it is started again. The member goes on with the next leader where it was.",
+			fault.LeaderDown{Target: "m1", How: fault.Fill}, needsDown, needsCopies, needsDisk),
 		one("quorum-lost",
 			"Two of three brokers are killed and started again: nothing can be written meanwhile, commits neither, and after that everything goes on where it was.",
 			fault.QuorumLost{For: 4 * time.Second}),

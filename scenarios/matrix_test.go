@@ -139,13 +139,16 @@ func (c cell) config(t *testing.T, kafka harness.Provider, dir string) harness.C
 	return cfg
 }
 
+// diskBytes is what each broker may keep: so much that only a fault fills it.
+const diskBytes = 1 << 30
+
 // threeBrokers starts a cluster for one test.
 func threeBrokers(t *testing.T) *containers.Cluster {
 	t.Helper()
 	containers.Require(t)
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
-	k, err := containers.Start(ctx, containers.Config{RunID: "matrix", Brokers: 3})
+	k, err := containers.Start(ctx, containers.Config{RunID: "matrix", Brokers: 3, DiskBytes: diskBytes})
 	if err != nil {
 		t.Fatal(err)
 	}

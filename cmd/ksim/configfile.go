@@ -53,11 +53,12 @@ type batchFile struct {
 }
 
 type kafkaFile struct {
-	Backend string   `values:"auto|embedded|containers|external" doc:"as --kafka"`
-	Brokers []string `doc:"host:port of some; they make the backend external where nothing else says what it is"`
-	Prefix  string   `doc:"of every topic that ksim makes there"`
-	TLS     *tlsFile `doc:"for brokers that ask for it; {} trusts the authorities of the system"`
-	SASL    saslFile `doc:"user and password come from KSIM_SASL_USERNAME and KSIM_SASL_PASSWORD"`
+	Backend    string   `values:"auto|embedded|containers|external" doc:"as --kafka"`
+	Brokers    []string `doc:"host:port of some; they make the backend external where nothing else says what it is"`
+	BrokerDisk string   `doc:"as --broker-disk"`
+	Prefix     string   `doc:"of every topic that ksim makes there"`
+	TLS        *tlsFile `doc:"for brokers that ask for it; {} trusts the authorities of the system"`
+	SASL       saslFile `doc:"user and password come from KSIM_SASL_USERNAME and KSIM_SASL_PASSWORD"`
 }
 
 type tlsFile struct {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
 	"github.com/ksim-dev/ksim/harness"
@@ -20,6 +22,7 @@ type kafkaOptions struct {
 	backend string
 	image   string
 	brokers []string
+	disk    string // of each broker in a container; "" has no limit
 	file    kafkaFile
 }
 
@@ -38,6 +41,7 @@ func (o *kafkaOptions) register(cmd *cobra.Command, brokers string) {
 	f.StringVar(&o.backend, "kafka", "embedded", "where Kafka is: auto (containers where Docker answers, else embedded), embedded, containers or external")
 	f.StringVar(&o.image, "kafka-image", "", "image for --kafka containers (default: the one made by 'make kafka-image' if it is there, else the official one)")
 	f.StringSliceVar(&o.brokers, "brokers", nil, brokers)
+	f.StringVar(&o.disk, "broker-disk", "", "with --kafka containers: what each broker can keep, like 512MiB, in memory; a scenario can fill it then")
 }
 
 // choose settles which backend it is, of the flag, the config file and the default.
@@ -52,12 +56,16 @@ func (o *kafkaOptions) choose(given bool) error {
 	if !slices.Contains([]string{"auto", "embedded", "containers", "external"}, o.backend) {
 		return fmt.Errorf("there is no backend %q; choose auto, embedded, containers or external", o.backend)
 	}
+	if o.disk != "" && o.backend != "containers" && o.backend != "auto" {
+		return fmt.Errorf("--broker-disk goes with --kafka containers, not with --kafka %s", o.backend)
+	}
 	switch o.backend {
 	case "external":
 		return nil
 	case "containers":
-		_, err := o.count()
-		return err
+		_, errCount := o.count()
+		_, errDisk := o.diskBytes()
+		return errors.Join(errCount, errDisk)
 	}
 	if len(o.brokers) > 0 {
 		return fmt.Errorf("--brokers goes with --kafka external or containers, not with --kafka %s", o.backend)
@@ -81,6 +89,19 @@ func (o *kafkaOptions) count() (int, error) {
 		return 3, nil
 	}
 	return 0, fmt.Errorf("with --kafka containers, --brokers says how many: choose 1 or 3, not %s; addresses go with --kafka external", strings.Join(asked, ","))
+}
+
+// diskBytes is how much each broker in a container may keep; 0 is no limit.
+func (o *kafkaOptions) diskBytes() (int64, error) {
+	text := cmp.Or(o.disk, o.file.BrokerDisk)
+	if text == "" {
+		return 0, nil
+	}
+	n, err := humanize.ParseBytes(text)
+	if err != nil || strings.Contains(text, ",") || n < containers.MinDisk || n > 1<<40 {
+		return 0, fmt.Errorf("--broker-disk takes a size from %s to 1TiB, like 512MiB, and not %q", humanize.IBytes(containers.MinDisk), text)
+	}
+	return int64(n), nil
 }
 
 // settle makes of auto what can be had here.
@@ -114,7 +135,11 @@ func (o *kafkaOptions) open(ctx context.Context, runID string, stderr io.Writer)
 			return nil, err
 		}
 		_, _ = fmt.Fprintln(stderr, map[int]string{1: "starting Kafka in a container", 3: "starting Kafka in three containers"}[n])
-		k, err := containers.Start(ctx, containers.Config{Image: o.image, RunID: runID, Brokers: n})
+		disk, err := o.diskBytes()
+		if err != nil {
+			return nil, err
+		}
+		k, err := containers.Start(ctx, containers.Config{Image: o.image, RunID: runID, Brokers: n, DiskBytes: disk})
 		if err != nil {
 			return nil, err
 		}

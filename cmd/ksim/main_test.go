@@ -205,6 +205,22 @@ func TestWhichKafka(t *testing.T) {
 	}
 }
 
+// A limited disk goes with containers, and has a size that a broker can start with.
+func TestBrokerDiskIsChecked(t *testing.T) {
+	for args, want := range map[string]string{
+		"--kafka=embedded": "goes with --kafka containers", "--kafka=external": "goes with --kafka containers", "--kafka=containers": "from 64 MiB to 1TiB",
+	} {
+		status, _, stderr := ksim("run", "--broker-disk=1,5MiB", args, "--out", t.TempDir(), "--scenario", "steady")
+		if status != exitFailed || !strings.Contains(stderr, want) {
+			t.Errorf("%s: exit status %d, want %d and %q: %s", args, status, exitFailed, want, stderr)
+		}
+	}
+	o := kafkaOptions{file: kafkaFile{BrokerDisk: "1.5GiB"}}
+	if n, err := o.diskBytes(); err != nil || n != 3<<29 {
+		t.Errorf("1.5GiB is %d, %v", n, err)
+	}
+}
+
 // What a run is asked to judge by, and of what evidence, must be there.
 func TestEvidenceAndChecksAreNamed(t *testing.T) {
 	for args, want := range map[string]string{

@@ -67,6 +67,7 @@ type Capabilities struct {
 
 	PauseBroker   bool // implements Pauser
 	RestartBroker bool // implements Restarter
+	FillDisk      bool // implements Filler
 	Move          bool // implements Mover, and there is more than one broker to move to
 	RefuseErrors  bool // implements Refuser
 
@@ -91,6 +92,14 @@ type Restarter interface {
 type Pauser interface {
 	PauseBroker(ctx context.Context, node int32) error
 	UnpauseBroker(ctx context.Context, node int32) error
+}
+
+// Filler is a backend that can leave a broker without room for what it writes.
+type Filler interface {
+	// FillDisk fills the disk of a broker and returns when the broker has ended of it.
+	FillDisk(ctx context.Context, node int32) error
+	// EmptyDisk makes room again. The broker is not started.
+	EmptyDisk(ctx context.Context, node int32) error
 }
 
 // Mover is a backend that can give what one broker does to another, with none taken down.

@@ -14,6 +14,7 @@ const (
 	Stop  = "stop"  // SIGTERM: it hands over what it leads, and ends
 	Kill  = "kill"  // SIGKILL: it is gone at once
 	Pause = "pause" // frozen: connections stay open, and nothing answers
+	Fill  = "fill"  // its disk is full: it writes nothing more, and ends by itself
 )
 
 // Brokers is what a fault can do to the brokers, and ask of them. Every method waits until the
@@ -165,12 +166,13 @@ func stillness(log *history.Log, since int64) time.Duration {
 
 // taken says in the past what was done to a broker.
 func taken(how string) string {
-	return map[string]string{Stop: "stopped", Kill: "killed", Pause: "paused"}[how]
+	return map[string]string{Stop: "stopped", Kill: "killed", Pause: "paused", Fill: "out of disk"}[how]
 }
 
 // means says in full what is done to a broker.
 func means(how string) string {
 	return map[string]string{
 		Stop: "stopped (SIGTERM)", Kill: "killed (SIGKILL)", Pause: "frozen: its connections stay open, and nothing answers",
+		Fill: "left without room on its disk: it can write nothing, and ends by itself; room is made before it is started again",
 	}[how]
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ksim-dev/ksim/harness/history"
@@ -12,11 +13,11 @@ import (
 // LeaderDown takes the broker down that leads the partition that a member works on.
 type LeaderDown struct {
 	Target string
-	How    string // Stop, Kill or Pause
+	How    string // Stop, Kill, Pause or Fill
 }
 
 // Name implements Fault.
-func (f LeaderDown) Name() string { return "leader-" + taken(f.How) }
+func (f LeaderDown) Name() string { return "leader-" + strings.ReplaceAll(taken(f.How), " ", "-") }
 
 // Doc implements Fault.
 func (f LeaderDown) Doc() string {

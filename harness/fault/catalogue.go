@@ -84,6 +84,7 @@ func ofBrokers() []Fault {
 		LeaderDown{Target: "m1", How: Stop},
 		LeaderDown{Target: "m1", How: Kill},
 		LeaderDown{Target: "m1", How: Pause},
+		LeaderDown{Target: "m1", How: Fill},
 		LeaderMoved{Target: "m1"},
 		BrokerRestart{How: Stop},
 		BrokerRestart{How: Kill},

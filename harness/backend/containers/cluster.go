@@ -48,6 +48,9 @@ type Config struct {
 	// ConsumerSession and ConsumerHeartbeat are imposed on KIP-848 groups; 0
 	// means 3 s and 300 ms.
 	ConsumerSession, ConsumerHeartbeat time.Duration
+	// DiskBytes limits what a broker may keep, in a file system of its own in memory, which FillDisk
+	// fills; at least 64 MiB. 0: no limit, and its disk cannot be filled.
+	DiskBytes int64
 	// StartTimeout bounds everything until Kafka is ready, but for the pull of
 	// an image; 0 means 2 minutes.
 	StartTimeout time.Duration
@@ -60,6 +63,9 @@ func (c Config) withDefaults() (Config, error) {
 	case 1, 3:
 	default:
 		return c, fmt.Errorf("containers: %d brokers; choose 1 or 3", c.Brokers)
+	}
+	if c.DiskBytes != 0 && c.DiskBytes < MinDisk {
+		return c, fmt.Errorf("containers: a disk of %d bytes for a broker is too small; at least %d", c.DiskBytes, MinDisk)
 	}
 	if c.ConsumerSession == 0 {
 		c.ConsumerSession = 3 * time.Second
@@ -144,7 +150,12 @@ func (c *Cluster) start(ctx context.Context) error {
 	// At once: no controller is elected before a majority is there.
 	group, groupCtx := errgroup.WithContext(ctx)
 	for _, n := range c.nodes {
-		group.Go(func() error { return c.run(groupCtx, n) })
+		group.Go(func() error {
+			if err := c.run(groupCtx, n); err != nil {
+				return err
+			}
+			return c.keepDisk(groupCtx, n)
+		})
 	}
 	if err := group.Wait(); err != nil {
 		return err
@@ -200,7 +211,7 @@ func (c *Cluster) Capabilities() backend.Capabilities {
 	return backend.Capabilities{
 		GroupMinSession: groupMinSession, ConsumerSession: c.cfg.ConsumerSession, ConsumerHeartbeat: c.cfg.ConsumerHeartbeat,
 		KIP848: true, Transactions: true, ShareGroups: true, LogAppendTime: true, OffsetsTopic: true, Throttling: true,
-		Replicas: c.cfg.Brokers, PauseBroker: true, RestartBroker: true, Move: c.cfg.Brokers > 1,
+		Replicas: c.cfg.Brokers, PauseBroker: true, RestartBroker: true, FillDisk: c.cfg.DiskBytes > 0, Move: c.cfg.Brokers > 1,
 	}
 }
 

@@ -46,7 +46,7 @@ func (c *Cluster) on(ctx context.Context, id int32, what string, do func(context
 // starter's shell, which passes nothing on.
 func (c *Cluster) StopBroker(ctx context.Context, id int32) error {
 	return c.on(ctx, id, "stop", func(ctx context.Context, n *node) error {
-		if err := n.execIn(ctx, "sh", "-c", "kill -TERM $(cat /tmp/ksim-kafka.pid)"); err != nil {
+		if err := shellIn(ctx, n.container, "kill -TERM $(cat /tmp/ksim-kafka.pid)"); err != nil {
 			return err
 		}
 		return c.awaitExit(ctx, n)

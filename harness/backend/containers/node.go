@@ -33,6 +33,7 @@ type node struct {
 	id        int32  // broker id, from 1
 	addr      string // 127.0.0.1:port, the same for its whole life
 	container *kafka.KafkaContainer
+	keeper    testcontainers.Container // has the same disk; nil where that is not limited
 }
 
 // portAttempts bounds how often another port is tried when somebody takes ours
@@ -102,6 +103,7 @@ func (c *Cluster) options(n *node, port int) ([]testcontainers.ContainerCustomiz
 		kafka.WithClusterID(c.uuid),
 		testcontainers.WithHostConfigModifier(func(h *container.HostConfig) {
 			h.PortBindings = network.PortMap{public: {{HostIP: netip.AddrFrom4([4]byte{127, 0, 0, 1}), HostPort: strconv.Itoa(port)}}}
+			c.disk(h)
 		}),
 	}
 	for _, name := range []string{"bash-config", "configure", "launch"} {
@@ -119,15 +121,16 @@ func (c *Cluster) options(n *node, port int) ([]testcontainers.ContainerCustomiz
 	return opts, nil
 }
 
-// execIn runs a command in the container and fails if that fails.
-func (n *node) execIn(ctx context.Context, cmd ...string) error {
-	code, out, err := n.container.Exec(ctx, cmd, exec.Multiplexed())
+// shellIn runs a command of the shell in a container and fails if that fails.
+func shellIn(ctx context.Context, in testcontainers.Container, script string) error {
+	code, out, err := in.Exec(ctx, []string{"sh", "-c", script}, exec.Multiplexed())
 	if err != nil {
 		return err
 	}
+	_, _ = in.Inspect(ctx) // closes the connection to Docker, which Exec leaves open
 	text, err := io.ReadAll(io.LimitReader(out, 4096))
 	if code != 0 {
-		return errors.Join(fmt.Errorf("%s: status %d: %s", strings.Join(cmd, " "), code, text), err)
+		return errors.Join(fmt.Errorf("%s: status %d: %s", script, code, text), err)
 	}
 	return err
 }

@@ -66,6 +66,9 @@ func (c *Cluster) env(n *node) map[string]string {
 		// default the JVM remembers for 10 s that they are not.
 		env["KAFKA_OPTS"] = "-Dsun.net.inetaddr.ttl=1 -Dsun.net.inetaddr.negative.ttl=0"
 	}
+	if c.cfg.DiskBytes > 0 {
+		env["KAFKA_LOG_DIRS"] = diskLogs
+	}
 	maps.Copy(env, c.cfg.Env)
 	return env
 }
