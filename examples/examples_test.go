@@ -48,7 +48,7 @@ func TestEmbedded(t *testing.T) {
 	for _, e := range all() {
 		t.Run(e.name, func(t *testing.T) {
 			e.needs(t)
-			judge.Held(t, judge.RunWith(t, judge.Embedded(), e.process(), fewer,
+			judge.Held(t, judge.RunWith(t, judge.Embedded(), e.process(), e.sideBySide,
 				"steady", "member-joins", "member-leaves", "rolling-restart", "crash-mid-batch", "crash-before-commit",
 				"zombie", "transient-failures", "poison-mix", "slow-handler", "key-order-under-churn"))
 		})
@@ -61,13 +61,17 @@ func TestContainers(t *testing.T) {
 	for _, e := range all() {
 		t.Run(e.name, func(t *testing.T) {
 			e.needs(t)
-			judge.Held(t, judge.RunWith(t, kafka, e.process(), fewer, "member-joins", "crash-mid-batch", "poison-mix"))
+			judge.Held(t, judge.RunWith(t, kafka, e.process(), e.sideBySide, "member-joins", "crash-mid-batch", "poison-mix"))
 		})
 	}
 }
 
-// fewer scenarios side by side: three JVMs each start slowly where there are two cores.
-func fewer(cfg *harness.Config) { cfg.Parallel = 4 }
+// sideBySide is for JVMs less than for others: three for each scenario start slowly where there are two cores.
+func (e example) sideBySide(cfg *harness.Config) {
+	if cfg.Parallel = 8; e.name == "java" {
+		cfg.Parallel = 4
+	}
+}
 
 func (e example) process() subject.Process { return subject.Process{Command: e.command} }
 

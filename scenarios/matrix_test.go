@@ -136,6 +136,8 @@ func (c cell) config(t *testing.T, kafka harness.Provider, dir string) harness.C
 		cfg.SessionTimeout = 3 * time.Second // what a static member leaves behind is nobody's until then
 	}
 	c.promise.adjust(t, &cfg)
+	// Up to seven brokers and eight groups share the machine: how fast a group recovers here says nothing.
+	cfg.Promises.Recovery = max(cfg.Promises.Recovery, 3*time.Minute)
 	return cfg
 }
 
