@@ -20,7 +20,7 @@ func commitLastPartition() Mutant {
 			var clock sync.Once
 			s.commit = func(p *partition) {
 				last.Store(p)
-				clock.Do(func() { go p.c.every(250*time.Millisecond, func() { commitOf(last.Swap(nil)) }) })
+				clock.Do(func() { go p.c.every(time.Second, func() { commitOf(last.Swap(nil)) }) })
 			}
 			s.revoked = func(c *consumer, parts []*partition) {
 				for _, p := range parts {
