@@ -21,6 +21,8 @@ type Result struct {
 	Causes  []check.Cause
 	// Attribution is one sentence on what was repeated and by which cause, see check.Report.
 	Attribution string
+	// Waived are promises of the subject that this scenario lets nobody keep, and why.
+	Waived map[string]string
 	// Dir holds history.jsonl and logs/ of the scenario, relative to Run.Dir.
 	Dir string
 	// Err is a failure of the harness, not a verdict on the subject.

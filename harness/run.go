@@ -262,7 +262,7 @@ func (s *stage) stopMembers(ctx context.Context) error {
 func (res *Result) judge(h history.History, err error) {
 	report := check.Run(h)
 	res.Verdict, res.Checks, res.Counts, res.Causes = report.Verdict, report.Checks, report.Counts, report.Causes
-	res.Attribution = report.Attribution
+	res.Attribution, res.Waived = report.Attribution, h.Header.Waived
 	for _, c := range report.Checks {
 		if c.Verdict == report.Verdict && c.Verdict != check.Held {
 			res.Reason = c.Check + ": " + c.Reason

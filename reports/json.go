@@ -78,6 +78,8 @@ type scenarioV1 struct {
 	Causes  []check.Cause  `json:"causes"`
 	// Attribution is one sentence on what was repeated and why.
 	Attribution string `json:"attribution,omitempty"`
+	// Waived are promises that the scenario lets nobody keep, and why.
+	Waived map[string]string `json:"waived,omitempty"`
 }
 
 // checkV1 is check.Result with its evidence always there, empty or not.
@@ -134,7 +136,7 @@ func scenarioJSON(s harness.Result) scenarioV1 {
 	out := scenarioV1{
 		Name: s.Scenario, Doc: s.Doc, Reason: s.Reason, Started: s.Started, Seconds: s.Seconds, Dir: s.Dir,
 		Counts: s.Counts, Checks: []checkV1{}, Causes: append([]check.Cause{}, s.Causes...),
-		Attribution: s.Attribution,
+		Attribution: s.Attribution, Waived: s.Waived,
 	}
 	if s.Err != nil {
 		out.Error = s.Err.Error()
@@ -244,7 +246,7 @@ func (doc reportV1) run(dir string) (harness.Run, error) {
 func (s scenarioV1) result() (harness.Result, error) {
 	r := harness.Result{
 		Scenario: s.Name, Doc: s.Doc, Reason: s.Reason, Started: s.Started, Seconds: s.Seconds,
-		Counts: s.Counts, Causes: s.Causes, Attribution: s.Attribution, Dir: s.Dir,
+		Counts: s.Counts, Causes: s.Causes, Attribution: s.Attribution, Waived: s.Waived, Dir: s.Dir,
 	}
 	switch {
 	case s.Error != "":

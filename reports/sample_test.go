@@ -249,7 +249,8 @@ func sampleRun(t testing.TB, dir string) harness.Run {
 		Members: 3, BatchSize: 20, Partitions: 4,
 		Scenarios: []harness.Result{
 			{Scenario: "steady", Doc: "Nothing goes wrong.", Verdict: check.Held, Started: started, Seconds: 5, Checks: heldChecks(), Counts: counts, Dir: "steady"},
-			{Scenario: "member-joins", Doc: "A fourth member joins while messages flow.", Verdict: check.Held, Started: started, Seconds: 5.1, Checks: heldChecks(), Counts: counts, Dir: "member-joins"},
+			{Scenario: "member-joins", Doc: "A fourth member joins while messages flow.", Verdict: check.Held, Started: started, Seconds: 5.1, Checks: heldChecks(), Counts: counts, Dir: "member-joins",
+				Waived: map[string]string{"drain": "while the coordinator is away nothing can be committed"}},
 			{
 				Scenario: "crash-mid-batch", Doc: "A member is killed between two effects of one batch; the rest of the batch must come again.",
 				Verdict: check.Violated, Reason: "no-loss is violated 18 times, commit-safety once", Started: started, Seconds: 6.4,

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -34,6 +36,7 @@ func Text(w io.Writer, run harness.Run, color bool) error {
 	p.line("")
 	p.scenarios(run)
 	p.repeats(run)
+	p.waived(run)
 	p.violations(run)
 	p.unknowns(run)
 	p.load(run)
@@ -173,6 +176,23 @@ func (p *printer) repeats(run harness.Run) {
 		p.line("%s: %s", r.Scenario, plain(r.Attribution, textAttribution))
 	}
 	if told > 0 {
+		p.line("")
+	}
+}
+
+// waived names the promises that were not judged, and where.
+func (p *printer) waived(run harness.Run) {
+	where := map[string][]string{} // scenarios, by their promises
+	for _, r := range run.Scenarios {
+		if len(r.Waived) > 0 && r.Err == nil {
+			promises := strings.Join(slices.Sorted(maps.Keys(r.Waived)), ", ")
+			where[promises] = append(where[promises], r.Scenario)
+		}
+	}
+	for _, promises := range slices.Sorted(maps.Keys(where)) {
+		p.line("not judged, since nobody can keep it there: %s in %s", promises, plain(strings.Join(where[promises], ", "), textAttribution))
+	}
+	if len(where) > 0 {
 		p.line("")
 	}
 }

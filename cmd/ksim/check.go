@@ -116,7 +116,7 @@ func judgeFile(stderr io.Writer, path string) (harness.Result, history.Header, e
 	report := check.Run(h)
 	res := harness.Result{
 		Scenario: h.Header.Scenario, Verdict: report.Verdict, Checks: report.Checks, Counts: report.Counts,
-		Causes: report.Causes, Attribution: report.Attribution, Started: h.Header.Start, Dir: filepath.Dir(path),
+		Causes: report.Causes, Attribution: report.Attribution, Waived: h.Header.Waived, Started: h.Header.Start, Dir: filepath.Dir(path),
 	}
 	if n := len(h.Events); n > 0 {
 		res.Seconds = h.Events[n-1].At.Seconds()
