@@ -1,5 +1,5 @@
 // Command field consumes as the documentation of other Kafka libraries has it: field kafka-go, field watermill,
-// field sarama, field confluent. See docs/track-record.md.
+// field sarama, field confluent, field franz-go. See docs/track-record.md.
 //
 // It is a module of its own so that these libraries stay out of ksim's dependencies.
 package main
@@ -20,14 +20,14 @@ import (
 )
 
 var libraries = map[string]func(context.Context) error{
-	"kafka-go": kafkaGo, "watermill": consumeWatermill, "sarama": consumeSarama, "confluent": consumeConfluent,
+	"kafka-go": kafkaGo, "watermill": consumeWatermill, "sarama": consumeSarama, "confluent": consumeConfluent, "franz-go": franz,
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	if len(os.Args) != 2 || libraries[os.Args[1]] == nil {
-		log.Fatal("field takes one of kafka-go, watermill, sarama, confluent")
+		log.Fatal("field takes one of kafka-go, watermill, sarama, confluent, franz-go")
 	}
 	if err := libraries[os.Args[1]](ctx); err != nil && ctx.Err() == nil {
 		log.Fatal(err)
