@@ -74,6 +74,9 @@ class Careful:
     def finish(self):
         """Also after an error: what is in done is done. close() calls revoked."""
         self.batch.clear()
+        if not self.consumer.assignment():
+            # librdkafka 2.16 closes a cooperative member that owns nothing without leaving the group.
+            self.consumer.unsubscribe()
         self.consumer.close()
         self.worker.shutdown()
 

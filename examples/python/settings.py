@@ -37,7 +37,8 @@ def consumer():
         "auto.offset.reset": "earliest",
         "fetch.wait.max.ms": 100,
         "fetch.queue.backoff.ms": 50,
-        "topic.metadata.refresh.interval.ms": 10_000,
+        # New partitions are noticed this late; what is produced there waits meanwhile.
+        "topic.metadata.refresh.interval.ms": number("KSIM_METADATA_MAX_AGE_MS", 10_000),
     }
     settings["max.poll.interval.ms"] = max_poll_interval()
     if os.environ.get("KSIM_INSTANCE_ID"):

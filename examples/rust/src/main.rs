@@ -154,6 +154,10 @@ impl Careful {
             self.resume();
             self.group().commit(&self.consumer, None);
         }
+        if self.consumer.assignment().is_ok_and(|a| a.count() == 0) {
+            // librdkafka closes a cooperative member that owns nothing without leaving the group.
+            self.consumer.unsubscribe();
+        }
         Ok(())
     } // dropped, the consumer revokes what it has, and leaves
 

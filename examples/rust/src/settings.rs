@@ -66,6 +66,8 @@ impl Settings {
             .set("auto.offset.reset", "earliest")
             .set("fetch.wait.max.ms", "100")
             .set("fetch.queue.backoff.ms", "50")
+            // New partitions are noticed this late; what is produced there waits meanwhile.
+            .set("topic.metadata.refresh.interval.ms", number("KSIM_METADATA_MAX_AGE_MS", 300_000).to_string())
             .set("max.poll.interval.ms", self.max_poll_interval.to_string());
         if let Some(instance) = text("KSIM_INSTANCE_ID") {
             c.set("group.instance.id", instance);

@@ -25,6 +25,8 @@ final class Settings {
         to.put("max.poll.records", batchSize);
         to.put("max.poll.interval.ms", maxPollInterval);
         to.put("fetch.max.wait.ms", 100);
+        // New partitions are noticed this late; what is produced there waits meanwhile.
+        to.put("metadata.max.age.ms", number("KSIM_METADATA_MAX_AGE_MS", 300_000));
         String instance = System.getenv("KSIM_INSTANCE_ID");
         if (instance != null && !instance.isEmpty()) {
             to.put("group.instance.id", instance);
