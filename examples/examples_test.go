@@ -50,7 +50,7 @@ func TestEmbedded(t *testing.T) {
 			e.needs(t)
 			judge.Held(t, judge.RunWith(t, judge.Embedded(), e.process(), e.sideBySide,
 				"steady", "member-joins", "member-leaves", "rolling-restart", "crash-mid-batch", "crash-before-commit",
-				"zombie", "transient-failures", "poison-mix", "slow-handler", "key-order-under-churn"))
+				"zombie", "transient-failures", "poison-mix", "slow-handler", "key-order-under-churn", "idle-members"))
 		})
 	}
 }

@@ -31,6 +31,13 @@ func provocations() []harness.Scenario {
 			Faults: []fault.Fault{fault.StopMidBatch{Target: "m1"}},
 		},
 		{
+			Name:       "idle-members",
+			Doc:        "There are more members than partitions: those that own nothing do no harm, and leave the group when they are asked to stop.",
+			Tags:       []string{"ci", "shutdown", "rebalance"},
+			Members:    4,
+			Partitions: 2,
+		},
+		{
 			Name:            "rebalance-during-retry",
 			Doc:             "The group rebalances while a member waits for its next attempt at a record: the attempts go on where they were, in order, within their bound.",
 			Tags:            []string{"ci", "retry", "rebalance"},

@@ -36,6 +36,7 @@ func All() []Mutant {
 		python("stale_queue", "What was polled of a partition is processed after the partition was revoked.", "member-joins", "fencing"),
 		python("no_commit_on_revoke", "Commits go by a timer, and nothing is committed when partitions are revoked.", "member-leaves", "graceful-stop"),
 		python("no_close", "SIGTERM ends the process, and nobody has closed the consumer.", "member-leaves", "graceful-stop"),
+		python("no_leave_when_idle", "A member that owns no partition is closed, and does not leave the group.", "idle-members", "graceful-stop"),
 
 		java("AutoCommit", "Auto-commit, the client's default, and the work in other threads.", "crash-mid-batch", "commit-safety"),
 		java("CommitWholePoll", "commitSync() without offsets, after a batch of which a part has failed.", "transient-failures", "no-loss"),
