@@ -150,7 +150,7 @@ func (r *replay) refusedWindow(kind string, s *seat, pos int32) {
 // attribute finds the newest cause that allows this repeat and has not been
 // used for it; none if there is none.
 func (r *replay) attribute(eff *effect, s *seat) int32 {
-	if c := r.credit(eff); c != none {
+	if c := r.credit(eff, eff.life); c != none {
 		return c
 	}
 	rec := &r.records[eff.rec]
@@ -181,7 +181,8 @@ func (r *replay) attribute(eff *effect, s *seat) int32 {
 		}
 	}
 	if best == none {
-		return none
+		// Who was not told gave the partition up before it could try again, and could not commit the record.
+		return r.credit(eff, none)
 	}
 	w := &r.windows[best]
 	if w.used == nil {
@@ -195,11 +196,11 @@ func (r *replay) attribute(eff *effect, s *seat) int32 {
 }
 
 // credit uses up an answer that may never have arrived: the client could not
-// know that the effect was applied.
-func (r *replay) credit(eff *effect) int32 {
+// know that the effect was applied. life is whose answer it was; none for anybody's.
+func (r *replay) credit(eff *effect, life int32) int32 {
 	cs := r.credits[eff.rec]
 	for i, c := range cs {
-		if r.causes[c].life == eff.life {
+		if life == none || r.causes[c].life == life {
 			r.credits[eff.rec] = slices.Delete(cs, i, i+1)
 			r.causes[c].count++
 			return c

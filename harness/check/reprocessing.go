@@ -23,7 +23,7 @@ m-8 was committed, so the crash does not excuse that it was done again.
 Causes: *crash* (killed or exited), *stop* (asked to stop), *rebalance* (revoked, or lost while running; nothing if the
 promise is to drain and the member gave the partition up itself), *zombie* (lost after it was frozen; what it does
 itself before it can know is explained too, once), *refused-commit* (by an error of the group), *aborted-transaction*, *retry* (an effect was refused, so the same
-member does the batch again from its last commit), *unknown-answer* (the answer to an applied effect was cut off). A cause
+member does the batch again from its last commit), *unknown-answer* (the answer to an applied effect was cut off, so its member, or the next owner, does it again). A cause
 explains each offset once; a repeat is put down to the newest cause that is left for it.
 
 *Violated* by each repeat that no cause explains, and by a cause that repeated more than max-reprocessed

@@ -186,6 +186,33 @@ func reprocessingHeld() []story {
 			b.commit("m1", 0, 2)
 			b.close("m1")
 		}},
+		{name: "held-unknown-answer-and-given-up", only: true, want: "1 repeated: all by an unknown answer to m1", tell: func(b *book) {
+			b.h.Promises.Drain = true
+			b.join("m1", 0)
+			b.produce(0, 0, 3)
+			b.do("m1", 0, 0, 1)
+			b.finish(history.EffectDone, b.begin("m1", 0, 1), "reset")
+			b.commit("m1", 0, 1)
+			b.join("m2")
+			b.group(history.Revoked, "m1", 0)
+			b.group(history.Assigned, "m2", 0)
+			b.do("m2", 0, 1, 3)
+			b.commit("m2", 0, 3)
+			b.close("m1", "m2")
+		}},
+		{name: "violated-unknown-answer-and-twice-by-others", count: 1, want: "2 repeated: 1 by an unknown answer to m1", tell: func(b *book) {
+			b.h.Promises.Drain = true
+			b.join("m1", 0)
+			b.produce(0, 0, 1)
+			b.finish(history.EffectDone, b.begin("m1", 0, 0), "reset")
+			b.join("m2")
+			b.group(history.Revoked, "m1", 0)
+			b.group(history.Assigned, "m2", 0)
+			b.do("m2", 0, 0, 1)
+			b.do("m2", 0, 0, 1)
+			b.commit("m2", 0, 1)
+			b.close("m1", "m2")
+		}},
 		{name: "held-aborted-transaction", only: true, want: "3 repeated: all by an aborted transaction of m1", tell: func(b *book) {
 			b.join("m1", 0)
 			b.produce(0, 0, 4)
