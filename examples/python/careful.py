@@ -75,10 +75,17 @@ class Careful:
         """Also after an error: what is in done is done. close() calls revoked."""
         self.batch.clear()
         if not self.consumer.assignment():
-            # librdkafka 2.16 closes a cooperative member that owns nothing without leaving the group.
-            self.consumer.unsubscribe()
+            self.leave()
         self.consumer.close()
         self.worker.shutdown()
+
+    def leave(self):
+        """librdkafka 2.16 closes a cooperative member that owns nothing without leaving the group.
+        An unsubscribe does leave, but waits for a rebalance that is under way; then there is no member id any more."""
+        self.consumer.unsubscribe()
+        ends = time.monotonic() + self.drain
+        while self.consumer.memberid() and time.monotonic() < ends:
+            self.consumer.poll(0.05)
 
     def stop(self, *_):
         """SIGTERM: finish the record in hand, commit, leave. The rest was never begun."""
