@@ -310,6 +310,9 @@ func TestConfigIsChecked(t *testing.T) {
 	if _, err := Start(context.Background(), Config{Brokers: 2}); err == nil || !strings.Contains(err.Error(), "choose 1 or 3") {
 		t.Errorf("two brokers: %v", err)
 	}
+	if _, err := Start(context.Background(), Config{DiskBytes: 1 << 20}); err == nil || !strings.Contains(err.Error(), "at least") {
+		t.Errorf("a disk of a mebibyte: %v", err)
+	}
 }
 
 // The image that `make kafka-image` builds is the one that is looked for.
