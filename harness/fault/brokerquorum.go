@@ -111,6 +111,9 @@ func (f NotEnoughReplicas) Inject(ctx context.Context, env *Env) (string, error)
 		return "", err
 	}
 	return outage{nodes: []int32{away}, how: Kill, meanwhile: func(ctx context.Context, _ time.Duration) (string, error) {
+		// From here on nothing that goes there is acknowledged: first it waits for the dead copy, then copies are too few.
+		// Later, when they are seen to be too few, all members may wait for an answer already, and begin nothing new.
+		since := env.Log.Last()
 		var inSync []int32
 		err := awaitAnswer(ctx, func() (bool, error) {
 			var err error
@@ -120,7 +123,6 @@ func (f NotEnoughReplicas) Inject(ctx context.Context, env *Env) (string, error)
 		if err != nil {
 			return "", Missed("broker %d was killed, and still counts as in sync: %v", away, err)
 		}
-		since := env.Log.Last()
 		met, err := env.Log.Await(ctx, since, concerned)
 		if err != nil {
 			return "", Missed("nothing that goes to %s came while copies were too few: %v", topic, err)
