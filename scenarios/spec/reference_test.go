@@ -78,7 +78,7 @@ func promiseKIP848(cfg *harness.Config) {
 
 // promiseTransactions promises outputs that can be seen once.
 func promiseTransactions(cfg *harness.Config) {
-	cfg.Promises = reference.TransactionPromises(cfg.BatchSize, cfg.Partitions)
+	cfg.Promises = inOwnTime(reference.TransactionPromises(cfg.BatchSize, cfg.Partitions))
 	cfg.Extra = map[string]string{"KSIM_DELIVERY": reference.Transactions}
 }
 
@@ -92,8 +92,14 @@ func promiseStatic(cfg *harness.Config) {
 // promiseAll is what the reference promises, with the order given.
 func promiseAll(order string) func(*harness.Config) {
 	return func(cfg *harness.Config) {
-		cfg.Promises = reference.InOrder(reference.Promises(cfg.BatchSize, cfg.Partitions), order)
+		cfg.Promises = inOwnTime(reference.InOrder(reference.Promises(cfg.BatchSize, cfg.Partitions), order))
 	}
+}
+
+// inOwnTime gives a group more time to recover: the race detector makes it slow, and that says nothing about it.
+func inOwnTime(p history.Promises) history.Promises {
+	p.Recovery = 3 * time.Minute
+	return p
 }
 
 func only(names ...string) []harness.Scenario {
