@@ -168,6 +168,9 @@ func checkPause(ctx context.Context, t *testing.T, c *Cluster) {
 	if err := read(20 * time.Second); err != nil {
 		t.Errorf("after the pause: %v", err)
 	}
+	if err := c.UnpauseBroker(ctx, 1); err != nil {
+		t.Errorf("a broker that is not paused: %v", err)
+	}
 }
 
 func TestThreeBrokersSurviveOne(t *testing.T) {

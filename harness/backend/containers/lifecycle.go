@@ -87,18 +87,30 @@ func (c *Cluster) StartBroker(ctx context.Context, id int32) error {
 	})
 }
 
+// pauseAttempts bounds how often a freeze is tried: the kernel may fail to stop all threads of a busy process in time.
+const pauseAttempts = 5
+
 // PauseBroker implements backend.Pauser.
 func (c *Cluster) PauseBroker(ctx context.Context, id int32) error {
 	return c.on(ctx, id, "pause", func(ctx context.Context, n *node) error {
-		_, err := c.docker.ContainerPause(ctx, n.container.GetContainerID(), client.ContainerPauseOptions{})
+		var err error
+		for range pauseAttempts {
+			if _, err = c.docker.ContainerPause(ctx, n.container.GetContainerID(), client.ContainerPauseOptions{}); err == nil || ctx.Err() != nil {
+				break
+			}
+		}
 		return err
 	})
 }
 
-// UnpauseBroker implements backend.Pauser.
+// UnpauseBroker implements backend.Pauser. One that runs is left as it is: its pause may have failed.
 func (c *Cluster) UnpauseBroker(ctx context.Context, id int32) error {
 	return c.on(ctx, id, "unpause", func(ctx context.Context, n *node) error {
-		_, err := c.docker.ContainerUnpause(ctx, n.container.GetContainerID(), client.ContainerUnpauseOptions{})
+		info, err := c.docker.ContainerInspect(ctx, n.container.GetContainerID(), client.ContainerInspectOptions{})
+		if err != nil || info.Container.State != nil && !info.Container.State.Paused {
+			return err
+		}
+		_, err = c.docker.ContainerUnpause(ctx, n.container.GetContainerID(), client.ContainerUnpauseOptions{})
 		return err
 	})
 }
