@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"slices"
 	"time"
 
 	"github.com/ksim-dev/ksim/harness"
@@ -34,13 +35,14 @@ var withoutCoordinator = []harness.Unkeepable{{
 
 // brokers are scenarios in which Kafka itself has trouble.
 func brokers() []harness.Scenario {
-	var all []harness.Scenario
-	for _, s := range append(append(movedBrokers(), downBrokers()...), downReplicas()...) {
-		s.Tags = []string{"full", "broker"}
-		all = append(all, s)
+	moved := movedBrokers()
+	for i := range moved {
+		moved[i].Tags = brokerTags()
 	}
-	return all
+	return slices.Concat(moved, downBrokers(), downReplicas())
 }
+
+func brokerTags() []string { return []string{"full", "broker"} }
 
 // movedBrokers take no broker down.
 func movedBrokers() []harness.Scenario {
@@ -84,7 +86,7 @@ func movedBrokers() []harness.Scenario {
 // down is a scenario that takes brokers down.
 func down(name, doc string, f fault.Fault, needs ...harness.Need) harness.Scenario {
 	return harness.Scenario{
-		Name: name, Doc: doc, Tags: []string{"full", "broker"}, Faults: []fault.Fault{f}, Exclusive: true, Unkeepable: withoutCoordinator, Needs: needs,
+		Name: name, Doc: doc, Tags: brokerTags(), Faults: []fault.Fault{f}, Exclusive: true, Unkeepable: withoutCoordinator, Needs: needs,
 	}
 }
 
