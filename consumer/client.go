@@ -66,7 +66,7 @@ func (s *session) clientOpts(ctx context.Context) []kgo.Opt {
 		opts = append(opts, produceOpts()...)
 		opts = append(opts, kgo.ProducerBatchMaxBytesFn(cfg.maxBatchBytes),
 			kgo.TransactionalID(cfg.TransactionalID), kgo.TransactionTimeout(cfg.TransactionTimeout),
-			kgo.OnPartitionsCallbackBlocked(s.onBlocked))
+			kgo.MetadataMinAge(transactionalMetadataAge), kgo.OnPartitionsCallbackBlocked(s.onBlocked))
 	}
 	return append(opts, cfg.ClientOpts...)
 }
@@ -75,6 +75,12 @@ func (s *session) clientOpts(ctx context.Context) []kgo.Opt {
 // is one fetch at a time to each broker, so a partition that is resumed while the
 // others have nothing waits for so long. kgo's default is 5 s.
 const fetchMaxWait = 250 * time.Millisecond
+
+// transactionalMetadataAge bounds how long an output waits that comes while the broker still writes the end of the
+// transaction before: it is refused with CONCURRENT_TRANSACTIONS (KIP-890), as is normal where one transaction
+// follows the other, and kgo produces again when it has asked for metadata, which it does not do more often than this.
+// With its default of 5 s every such transaction takes 5 s, and a rebalance that begins meanwhile takes as long.
+const transactionalMetadataAge = 100 * time.Millisecond
 
 // produceOpts are for producing dead letters and outputs: acks=all and
 // idempotent, which are kgo's defaults; partition by key as Kafka does. It must

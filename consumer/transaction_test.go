@@ -415,3 +415,39 @@ func TestTransactionNotTheRecord(t *testing.T) {
 		})
 	}
 }
+
+// An output that is refused because the broker still ends the transaction before is produced again soon, and
+// not when the client's interval between two questions for metadata is over: that many of those are longer than the test waits.
+func TestTransactionAfterTransaction(t *testing.T) {
+	k := startKafka(t)
+	k.createTopic(outputs, 1)
+	var refused atomic.Int32
+	k.cluster.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		k.cluster.KeepControl()
+		produce := req.(*kmsg.ProduceRequest)
+		if produce.TransactionID == nil || refused.Add(1) > 12 {
+			return nil, nil, false
+		}
+		resp := produce.ResponseKind().(*kmsg.ProduceResponse)
+		for _, topic := range produce.Topics {
+			answer := kmsg.NewProduceResponseTopic()
+			answer.Topic, answer.TopicID = topic.Topic, topic.TopicID
+			for _, p := range topic.Partitions {
+				part := kmsg.NewProduceResponseTopicPartition()
+				part.Partition, part.ErrorCode = p.Partition, kerr.ConcurrentTransactions.Code
+				answer.Partitions = append(answer.Partitions, part)
+			}
+			resp.Topics = append(resp.Topics, answer)
+		}
+		return resp, nil, true
+	})
+	k.produce(0, 20)
+	cfg := k.config()
+	r := k.startTx(cfg, "tx-1", bill(newEffects(), 0))
+	k.until("every commit", func() bool { return k.committed() == 20 })
+	r.finish()
+	once(t, k.visible(outputs, 20), 20)
+	if n := refused.Load(); n < 13 {
+		t.Errorf("produced %d times: the broker was to refuse 12", n)
+	}
+}

@@ -138,6 +138,7 @@ func (c cell) config(t *testing.T, kafka harness.Provider, dir string) harness.C
 	c.promise.adjust(t, &cfg)
 	// Up to seven brokers and eight groups share the machine: how fast a group recovers here says nothing.
 	cfg.Promises.Recovery = max(cfg.Promises.Recovery, 3*time.Minute)
+	cfg.Promises.RebalanceStall = cfg.Promises.Recovery
 	return cfg
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -119,14 +120,13 @@ func (DeadLettersAway) Member() string { return "" }
 
 // Inject implements Fault.
 func (f DeadLettersAway) Inject(ctx context.Context, env *Env) (string, error) {
-	since := env.Log.Last()
 	armed := env.Tap.Add(tap.Rule{Name: f.Name(), Key: kmsg.Produce.Int16(), Direction: tap.Request, Action: tap.Cut{}})
 	defer armed.Remove()
 	call, ok := awaitCall(ctx, armed)
 	if !ok {
 		return "", Missed("no member produced a dead letter")
 	}
-	met, err := env.Log.Await(ctx, since, func(e history.Event) bool { return refusedAs("")(e) && e.Member == call.Member })
+	met, err := awaitUnwritten(ctx, env, call.Member)
 	if err != nil {
 		return "", Missed("%s produced, and met no poison that could be the reason: %v", call.Member, err)
 	}
@@ -149,6 +149,27 @@ func refusedAs(kind string) func(history.Event) bool {
 	return func(e history.Event) bool {
 		return e.Kind == history.EffectRefused && e.Error == "poison" && (kind == "" || e.Poison == kind)
 	}
+}
+
+// awaitUnwritten waits for poison that a member has met and that is in no dead letter yet, the newest. It may have
+// been met long before the member's dead letter comes to be cut: on a busy machine the rule is armed in between, and the
+// member meets no other poison as long as that one is in its way.
+func awaitUnwritten(ctx context.Context, env *Env, member string) (met history.Event, err error) {
+	err = env.Log.AwaitState(ctx, func() bool {
+		met = history.Event{}
+		written := map[string]bool{}
+		for _, e := range slices.Backward(env.Log.Events(0)) {
+			if e.Kind == history.DeadLettered {
+				written[e.Message] = true // an observer reads it after it was refused, so it stands behind that
+			}
+			if e.Member == member && refusedAs("")(e) && !written[e.Message] {
+				met = e
+				return true
+			}
+		}
+		return false
+	})
+	return met, err
 }
 
 // bearWithout waits while poison that was met cannot be dead-lettered: for as long as asked, or until
