@@ -29,7 +29,7 @@ froze, if it did not thaw before, to the first effect begun by the next owner; b
 
 *Violated* by a partition that was ownerless for longer than session timeout and max poll interval together; where rebalance-stall is promised,
 by a longer stall; where incremental rebalances are promised, by a partition that a member gave up and was given back with nobody
-having had it in between, though the group had not asked for it and no member had ended or left, and by one that it kept, in which nothing was done while others changed hands, for longer than rebalance-stall (or else the session timeout)
+having had it in between, though the group had not asked for it and no member had ended or left (this one neither, before it began anything there), and by one that it kept, in which nothing was done while others changed hands, for longer than rebalance-stall (or else the session timeout)
 though records waited; where independence is not promised, only the time counts in which its member was at no other partition either. *Unknown* when no assignment was seen, when the run or the history ends with a partition that is ownerless and not committed to its end, and, on
 the embedded broker with the classic protocol, when a partition was ownerless for too long: that broker is known to strand groups, so confirm on real Kafka. *Held* also if no partition changed hands.
 What drained partitions may repeat is for reprocessing to judge.`,
@@ -213,7 +213,7 @@ func (f *Facts) takenBack(r *Result) int {
 		spells := f.parts[i].spells
 		for k := 1; k < len(spells); k++ {
 			a, b := &f.spells[spells[k-1]], &f.spells[spells[k]]
-			if a.life != b.life || !a.voluntary || f.events[a.until].Note == history.Asked || b.from >= stop || f.somebodyWent(a.life, a.until, b.from) {
+			if a.life != b.life || !a.voluntary || f.events[a.until].Note == history.Asked || b.from >= stop || f.somebodyWent(a.life, a.until, b.from) || f.leftAtOnce(a, b.from) {
 				continue
 			}
 			n++
@@ -228,6 +228,29 @@ func (f *Facts) takenBack(r *Result) int {
 		}
 	}
 	return n
+}
+
+// leftAtOnce tells whether the member of a spell left the group, before it was back at a position, without having begun anything
+// of the partition: then it stopped nothing. It happens to a member that is told, when it commits, that it is not in the group any
+// more, and makes a new client: the old one is joining again already, and can leave only when that is through.
+func (f *Facts) leftAtOnce(s *spell, back int32) bool {
+	l := &f.lives[s.life]
+	left := false
+	for pos := s.from; pos < back; pos++ {
+		e := &f.events[pos]
+		if e.Member != l.member || e.Incarnation != l.incarnation {
+			continue
+		}
+		switch e.Kind {
+		case history.EffectStarted:
+			if pos < s.until && e.Partition == f.parts[s.part].id {
+				return false
+			}
+		case history.Left:
+			left = left || pos > s.until
+		}
+	}
+	return left
 }
 
 // somebodyWent tells whether another member ended or left between two positions, which may undo what

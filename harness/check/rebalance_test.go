@@ -100,6 +100,25 @@ func strands(b *book) {
 	b.close("m2")
 }
 
+// comesAgain has m1, which the group has put out, join, leave at once when it is given partition 0, and join again; it does
+// so many records of it before it leaves.
+func comesAgain(b *book, before int64) {
+	b.join("m1", 0)
+	b.produce(0, 0, 4)
+	b.do("m1", 0, 0, 1)
+	b.group(history.Lost, "m1", 0)
+	b.life(history.Joining, "m1")
+	b.group(history.Assigned, "m1", 0)
+	b.do("m1", 0, 1, 1+before)
+	b.group(history.Revoked, "m1", 0)
+	b.life(history.Left, "m1")
+	b.life(history.Joining, "m1")
+	b.group(history.Assigned, "m1", 0)
+	b.do("m1", 0, 1+before, 4)
+	b.commit("m1", 0, 4)
+	b.close("m1")
+}
+
 func TestRebalance(t *testing.T) {
 	incremental := func(b *book) { b.h.Promises.IncrementalRebalance = true }
 	runStories(t, rebalance, []story{
@@ -169,6 +188,11 @@ func TestRebalance(t *testing.T) {
 			b.close("m2")
 		}},
 		{name: "violated-taken-back", count: 1, want: "m1 gave it up for a rebalance and was given it back", tell: func(b *book) { incremental(b); takesBack(b) }, only: true},
+		{name: "held-left-before-it-began", only: true, tell: func(b *book) { incremental(b); comesAgain(b, 0) }},
+		{name: "violated-left-after-it-began", count: 1, only: true, want: "m1 gave it up for a rebalance and was given it back", tell: func(b *book) {
+			incremental(b)
+			comesAgain(b, 1)
+		}},
 		{name: "violated-kept-and-stood-still", count: 1, want: "m1 kept the partition, and did nothing there for 20.01s", only: true, tell: func(b *book) {
 			incremental(b)
 			keeps(b, 20*time.Second, func() {})
