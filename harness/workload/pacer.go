@@ -12,49 +12,103 @@ import (
 // latency of all messages that it delays.
 type Pacer struct {
 	Rate float64 // messages/s; 0 makes everything due at once
+	// By is a schedule of its own in place of Rate: when message i (from 0) is due, from the
+	// start. It must not go back. Due of a rate.Profile is one. Nil is Rate.
+	By func(i int) time.Duration
 }
 
 // Due is when message i (from 0) is to be sent, from the start of the schedule.
 func (p Pacer) Due(i int) time.Duration {
-	if p.Rate <= 0 {
+	switch {
+	case p.By != nil:
+		return p.By(i)
+	case p.Rate <= 0:
 		return 0
 	}
 	return time.Duration(float64(i) / p.Rate * float64(time.Second))
+}
+
+// schedule is Due, or nil for a pacer without one.
+func (p Pacer) schedule() func(i int) time.Duration {
+	if p.By == nil && p.Rate <= 0 {
+		return nil
+	}
+	return p.Due
 }
 
 // slice is the shortest sleep of the pacer. At high rates it sends what has
 // become due in a slice at once, instead of waking for each message.
 const slice = 250 * time.Microsecond
 
-// pace calls send for each message when it is due, counted from start, never
-// before. With a rate of 0 a message is due when it is handed over. It returns the
-// longest time a message was handed over after it was due.
-func pace(ctx context.Context, msgs iter.Seq[Message], p Pacer, start time.Time, send func(Message, time.Duration)) (late time.Duration, err error) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	<-timer.C
-	i, woke := 0, time.Duration(0)
-	for m := range msgs {
-		now := time.Since(start)
-		due := now
-		if p.Rate > 0 {
-			due = p.Due(i)
+// Pace calls send for n messages when they are due, counted from start and never before; with n
+// below 0 it goes on until ctx ends. It waits for send, and then catches up. A
+// nil due makes a message due when it is handed over. It returns the longest time
+// that a message was handed over after it was due, and an error if ctx ended before the last message.
+func Pace(ctx context.Context, due func(i int) time.Duration, n int, start time.Time, send func(i int, due time.Duration)) (late time.Duration, err error) {
+	c := newPaceClock(ctx, due, start)
+	defer c.timer.Stop()
+	for i := 0; n < 0 || i < n; i++ {
+		at, err := c.next()
+		if err != nil {
+			return c.late, err
 		}
-		if due > now {
-			timer.Reset(max(due, woke+slice) - now)
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-			}
-			now = time.Since(start)
-			woke = now
-		}
-		if ctx.Err() != nil {
-			return late, fmt.Errorf("the workload was stopped after %d messages: %w", i, ctx.Err())
-		}
-		late = max(late, now-due)
-		send(m, due)
-		i++
+		send(i, at)
 	}
-	return late, nil
+	return c.late, nil
+}
+
+// pace is Pace for messages that are there already.
+func pace(ctx context.Context, msgs iter.Seq[Message], p Pacer, start time.Time, send func(Message, time.Duration)) (late time.Duration, err error) {
+	c := newPaceClock(ctx, p.schedule(), start)
+	defer c.timer.Stop()
+	for m := range msgs {
+		at, err := c.next()
+		if err != nil {
+			return c.late, err
+		}
+		send(m, at)
+	}
+	return c.late, nil
+}
+
+// paceClock waits for one message after the other.
+type paceClock struct {
+	ctx   context.Context
+	due   func(i int) time.Duration // nil for no schedule
+	start time.Time
+	timer *time.Timer
+
+	i    int           // the message that is next
+	woke time.Duration // end of the last sleep
+	late time.Duration // the worst so far
+}
+
+func newPaceClock(ctx context.Context, due func(i int) time.Duration, start time.Time) *paceClock {
+	timer := time.NewTimer(0)
+	<-timer.C
+	return &paceClock{ctx: ctx, due: due, start: start, timer: timer}
+}
+
+// next returns when the next message is due, as soon as it is.
+func (c *paceClock) next() (due time.Duration, err error) {
+	now := time.Since(c.start)
+	due = now
+	if c.due != nil {
+		due = c.due(c.i)
+	}
+	if due > now {
+		c.timer.Reset(max(due, c.woke+slice) - now)
+		select {
+		case <-c.timer.C:
+		case <-c.ctx.Done():
+		}
+		now = time.Since(c.start)
+		c.woke = now
+	}
+	if err := c.ctx.Err(); err != nil {
+		return 0, fmt.Errorf("the workload was stopped after %d messages: %w", c.i, err)
+	}
+	c.late = max(c.late, now-due)
+	c.i++
+	return due, nil
 }

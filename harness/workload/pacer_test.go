@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/ksim-dev/ksim/harness/workload/rate"
 )
 
 func TestDue(t *testing.T) {
@@ -91,6 +93,83 @@ func TestPaceStops(t *testing.T) {
 		_, err = pace(ctx, slices.Values(make([]Message, 100)), Pacer{}, time.Now(), sent(func(int, time.Duration) { n++ }))
 		if n != 3 || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("without a rate: %d messages, error %v", n, err)
+		}
+	})
+}
+
+// A load generator hands over by any profile, to the nanosecond. A slice is shorter than the gaps here.
+func TestPaceKeepsAProfile(t *testing.T) {
+	for _, text := range []string{"200/s", "ramp:0/s..1000/s@1s", "steps:100/s@500ms,0/s@5s,1000/s@1s", "spike:10/s,900/s@100ms+100ms every 300ms", "warmup:1s,sine:50/s..500/s@2s"} {
+		profile, err := rate.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Test(t, func(t *testing.T) {
+			const messages = 500
+			start, n := time.Now(), 0
+			late, err := Pace(t.Context(), profile.Due, messages, start, func(i int, due time.Duration) {
+				if at := time.Since(start); i != n || at != due || due != profile.Due(i) {
+					t.Errorf("%s: message %d, due %s, handed over after %s as number %d", text, i, due, at, n)
+				}
+				n++
+			})
+			if late != 0 || err != nil || n != messages {
+				t.Errorf("%s: %d messages, late by %s, error %v", text, n, late, err)
+			}
+		})
+	}
+}
+
+// A send that blocks moves no due time: what is behind it is late by what is left of the block.
+func TestPaceTellsWhatABlockedSendDelays(t *testing.T) {
+	profile, err := rate.Parse("steps:1000/s@20ms,500/s@1s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		const blocker, blocked = 10, 15 * time.Millisecond
+		start := time.Now()
+		free := profile.Due(blocker) + blocked
+		late, err := Pace(t.Context(), profile.Due, 50, start, func(i int, due time.Duration) {
+			want := time.Duration(0)
+			if i > blocker {
+				want = max(0, free-due)
+			}
+			if got := time.Since(start) - due; got != want || due != profile.Due(i) {
+				t.Errorf("message %d, due %s, is late by %s, want %s", i, due, got, want)
+			}
+			if i == blocker {
+				time.Sleep(blocked)
+			}
+		})
+		if want := free - profile.Due(blocker+1); late != want || err != nil {
+			t.Errorf("late by %s, want %s; error %v", late, want, err)
+		}
+	})
+}
+
+func TestPaceGoesOnUntilItIsStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ends, err := rate.Parse("steps:10/s@1s,0/s@1s")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, c := range map[string]struct {
+			due  func(int) time.Duration
+			want int
+		}{"a rate": {Pacer{Rate: 20}.Due, 101}, "a profile that ends in silence": {ends.Due, 10}} {
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second+time.Millisecond)
+			start, n := time.Now(), 0
+			late, err := Pace(ctx, c.due, -1, start, func(int, time.Duration) { n++ })
+			if n != c.want || late != 0 || !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 5*time.Second+time.Millisecond {
+				t.Errorf("%s: %d messages in %s, late by %s, error %v", name, n, time.Since(start), late, err)
+			}
+			cancel()
+		}
+		n := 0
+		late, err := Pace(t.Context(), nil, 1000, time.Now(), func(_ int, due time.Duration) { n++ })
+		if n != 1000 || late != 0 || err != nil {
+			t.Errorf("without a schedule: %d messages, late by %s, error %v", n, late, err)
 		}
 	})
 }
