@@ -39,6 +39,7 @@ const (
 	streamKeys = iota + 1
 	streamPayload
 	streamPoison
+	streamSource // of a Source, which draws anew for each message
 )
 
 // Generate returns all messages of a Spec.
@@ -71,10 +72,10 @@ func (s Spec) Stream() (iter.Seq[Message], error) {
 		if err != nil {
 			return
 		}
-		draw := s.keyDrawer(rand.NewPCG(seed, streamKeys))
+		keys, draw := rand.NewPCG(seed, streamKeys), s.keyDraw()
 		special := s.place(rand.NewPCG(seed, streamPoison))
 		for i := 1; i <= s.Messages; i++ {
-			m := s.message(i, draw())
+			m := s.message(i, draw.draw(keys))
 			m.Poison, m.Transaction, m.large = special[i].poison, special[i].ending, special[i].large
 			if m.Poison == Transient {
 				m.Failures = s.Mix.TransientFailures

@@ -16,23 +16,34 @@ func below(r *rand.PCG, n int) int {
 	return int(hi)
 }
 
-// keyDrawer returns a function that draws the number of a key, from 0.
-func (s Spec) keyDrawer(r *rand.PCG) func() int {
+// keyDraw draws numbers of keys, from 0.
+type keyDraw struct {
+	keys int
+	// The table of the distribution function of Zipf, exact for every exponent; rejection
+	// methods need an exponent above 1. Nil for Uniform.
+	cumulative []float64
+}
+
+func (s Spec) keyDraw() keyDraw {
+	d := keyDraw{keys: s.Keys}
 	if s.Distribution != Zipf {
-		return func() int { return below(r, s.Keys) }
+		return d
 	}
-	// The table of the distribution function, exact for every exponent;
-	// rejection methods need an exponent above 1.
-	cumulative := make([]float64, s.Keys)
+	d.cumulative = make([]float64, s.Keys)
 	sum := 0.0
-	for i := range cumulative {
+	for i := range d.cumulative {
 		sum += math.Pow(float64(i+1), -s.ZipfS)
-		cumulative[i] = sum
+		d.cumulative[i] = sum
 	}
-	return func() int {
-		u := float64(r.Uint64()>>11) / (1 << 53) * sum
-		return min(sort.SearchFloat64s(cumulative, u), s.Keys-1)
+	return d
+}
+
+func (d keyDraw) draw(r *rand.PCG) int {
+	if d.cumulative == nil {
+		return below(r, d.keys)
 	}
+	u := float64(r.Uint64()>>11) / (1 << 53) * d.cumulative[d.keys-1]
+	return min(sort.SearchFloat64s(d.cumulative, u), d.keys-1)
 }
 
 func keyName(n int) string { return fmt.Sprintf("k-%06d", n) }
