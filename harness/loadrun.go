@@ -172,6 +172,7 @@ func (l *loadRun) result(h history.History) load.Result {
 	}
 	m := load.Analyze(h, w)
 	seconds := (w.To - w.From).Seconds()
+	res.Started = h.Header.Start.Add(w.From)
 	res.Seconds, res.Messages, res.PeakLag = seconds, m.Messages, m.PeakLag
 	res.Through = float64(m.Done) / seconds
 	res.MBps = res.Through * float64(l.cfg.Size) / 1e6

@@ -1,19 +1,23 @@
 package load
 
+import "time"
+
 // Result is one load measurement at one setting. Times are milliseconds unless
 // a name says otherwise; times within the run are seconds from the start of the measured part, and negative in the warm-up.
 type Result struct {
 	// Name is the directory below load/ that holds history, logs and histograms; unique in a run.
-	Name      string  `json:"name,omitempty"`
-	BatchSize int     `json:"batch_size"`
-	Rate      float64 `json:"rate"`              // offered, messages/s, on average
-	Profile   string  `json:"profile,omitempty"` // of the rate, as --rate takes it
-	Seconds   float64 `json:"seconds"`           // measured, warm-up apart
-	Messages  int     `json:"messages"`          // sent in that time
-	Size      int     `json:"size"`              // bytes of a value, on average
-	Through   float64 `json:"throughput"`        // effects done, messages/s
-	MBps      float64 `json:"throughput_mb_s"`   // the same in MB/s of values
-	Latency   Latency `json:"latency_ms"`        // from due to effect done
+	Name string `json:"name,omitempty"`
+	// Started is when the measured part began, by the clock of the machine that measured: zero for runs of older versions.
+	Started   time.Time `json:"started,omitzero"`
+	BatchSize int       `json:"batch_size"`
+	Rate      float64   `json:"rate"`              // offered, messages/s, on average
+	Profile   string    `json:"profile,omitempty"` // of the rate, as --rate takes it
+	Seconds   float64   `json:"seconds"`           // measured, warm-up apart
+	Messages  int       `json:"messages"`          // sent in that time
+	Size      int       `json:"size"`              // bytes of a value, on average
+	Through   float64   `json:"throughput"`        // effects done, messages/s
+	MBps      float64   `json:"throughput_mb_s"`   // the same in MB/s of values
+	Latency   Latency   `json:"latency_ms"`        // from due to effect done
 	// ClosedLoop is what a tester would have read from the same run that sends its next message when the last one is done.
 	ClosedLoop *Latency `json:"closed_loop_ms,omitempty"`
 	// Stages are the parts of Latency, and the commit after it, in the order a message goes through them.
