@@ -1,0 +1,75 @@
+package tune
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+)
+
+// Setting is what a sweep varies.
+type Setting struct {
+	BatchSize   int           // records, the configured bound of a batch
+	BatchWait   time.Duration // how long the consumer waits for a batch to fill
+	Concurrency int           // handler calls at one time
+}
+
+// String is the setting as sentences and tables name it.
+func (s Setting) String() string {
+	return fmt.Sprintf("batch %d, wait %s, concurrency %d", s.BatchSize, s.BatchWait, s.Concurrency)
+}
+
+// Key is the setting as a name of a Go benchmark has it: without spaces, and in pairs that benchstat can group by.
+func (s Setting) Key() string {
+	return fmt.Sprintf("batch=%d/wait=%s/concurrency=%d", s.BatchSize, s.BatchWait, s.Concurrency)
+}
+
+// compare orders settings by batch size, then wait, then concurrency.
+func (s Setting) compare(t Setting) int {
+	return cmp.Or(cmp.Compare(s.BatchSize, t.BatchSize), cmp.Compare(s.BatchWait, t.BatchWait), cmp.Compare(s.Concurrency, t.Concurrency))
+}
+
+// Grid returns every combination of the three, each once, in the order of the arguments. Without a value for one of them there is none.
+func Grid(batchSizes []int, waits []time.Duration, concurrency []int) []Setting {
+	var out []Setting
+	for _, b := range batchSizes {
+		for _, w := range waits {
+			for _, c := range concurrency {
+				if s := (Setting{b, w, c}); !slices.Contains(out, s) {
+					out = append(out, s)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// settingJSON is a Setting in a file, where all times are milliseconds.
+type settingJSON struct {
+	BatchSize   int     `json:"batch_size"`
+	BatchWaitMS float64 `json:"batch_wait_ms"`
+	Concurrency int     `json:"concurrency"`
+}
+
+// MarshalJSON writes the wait in milliseconds.
+func (s Setting) MarshalJSON() ([]byte, error) {
+	return json.Marshal(settingJSON{s.BatchSize, inMS(s.BatchWait), s.Concurrency})
+}
+
+// UnmarshalJSON reads what MarshalJSON has written.
+func (s *Setting) UnmarshalJSON(text []byte) error {
+	var j settingJSON
+	if err := json.Unmarshal(text, &j); err != nil {
+		return err
+	}
+	*s = Setting{j.BatchSize, fromMS(j.BatchWaitMS), j.Concurrency}
+	return nil
+}
+
+func inMS(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func fromMS(ms float64) time.Duration {
+	return time.Duration(math.Round(ms * float64(time.Millisecond)))
+}
