@@ -13,15 +13,17 @@ type choice struct {
 	picked int   // the best of those that keep it, -1 for none
 	// rivals are open ones that would change what is picked if they kept the SLO.
 	rivals []int
+	// close is what would be picked if settings were told apart by the test alone, -1 if that is the same.
+	close int
 }
 
 // sure tells whether there is one to recommend.
-func (c choice) sure() bool { return c.picked >= 0 && len(c.rivals) == 0 }
+func (c choice) sure() bool { return c.picked >= 0 && len(c.rivals) == 0 && c.close < 0 }
 
 // choose judges all points and picks. A setting of which it is open whether it keeps the SLO is
 // not picked; but if it would change the pick, a second sweep might say otherwise.
 func (t *table) choose(slo SLO) choice {
-	c := choice{judged: make([]judgement, len(t.points)), picked: -1}
+	c := choice{judged: make([]judgement, len(t.points)), picked: -1, close: -1}
 	for i, p := range t.points {
 		c.judged[i] = slo.judge(p)
 		switch {
@@ -36,6 +38,9 @@ func (t *table) choose(slo SLO) choice {
 		return c
 	}
 	c.picked = t.pick(c.kept)
+	if i := t.lenient.pick(c.kept); i != c.picked {
+		c.close = i
+	}
 	for _, i := range c.open {
 		if t.pick(append(slices.Clone(c.kept), i)) != c.picked {
 			c.rivals = append(c.rivals, i)

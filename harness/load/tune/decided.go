@@ -13,13 +13,13 @@ const enough = 0.05
 // who looks once; so a setting is given up only for what an interval that is known rules out.
 func Decided(points []Point, slo SLO, minTrials int) []Ruling {
 	t := newTable(points)
-	kept := t.choose(slo).kept
+	c := t.choose(slo)
 	var out []Ruling
 	for i, p := range t.points {
 		if len(p.Trials) < max(3, minTrials) {
 			continue
 		}
-		if why := t.decided(i, kept, slo); why != "" {
+		if why := t.decided(i, c); why != "" {
 			out = append(out, Ruling{p.Setting, why})
 		}
 	}
@@ -27,8 +27,8 @@ func Decided(points []Point, slo SLO, minTrials int) []Ruling {
 }
 
 // decided says why a setting needs no more trials; "" if it does.
-func (t *table) decided(i int, kept []int, slo SLO) string {
-	p, j := t.points[i], slo.judge(t.points[i])
+func (t *table) decided(i int, c choice) string {
+	p, j := t.points[i], c.judged[i]
 	if j.verdict == breaks {
 		return "it breaks the SLO: " + j.why
 	}
@@ -36,11 +36,14 @@ func (t *table) decided(i int, kept []int, slo SLO) string {
 		return p.unmeasured()
 	}
 	// One that is better in all that the front trades may still break a bound of p50 or p99.9. So only one that keeps the SLO counts.
-	among := append(slices.Clone(kept), i)
-	for _, k := range kept {
+	among := append(slices.Clone(c.kept), i)
+	for _, k := range c.kept {
 		if t.dominates(k, i, among) {
 			return t.name(k) + " is better"
 		}
+	}
+	if c.close >= 0 && (i == c.picked || i == c.close) {
+		return "" // which of the two is to be preferred is open
 	}
 	// While it is open whether it keeps the SLO, more trials are worth it, however narrow the intervals are.
 	if j.verdict == keeps && p.P99.narrow(enough) && p.Throughput.narrow(enough) {

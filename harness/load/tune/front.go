@@ -27,9 +27,18 @@ type table struct {
 	points []Point
 	better [numMetrics][][]bool // better[m][i][j]: i is better than j for sure
 	beats  [][]bool
+	// lenient is the same with what the test alone tells apart; nil in that table itself.
+	lenient *table
 }
 
+// newTable compares by below.
 func newTable(points []Point) *table {
+	t := compared(points, below)
+	t.lenient = compared(points, perhapsBelow)
+	return t
+}
+
+func compared(points []Point, less func(a, b Summary) bool) *table {
 	points = slices.Clone(points)
 	slices.SortStableFunc(points, func(a, b Point) int { return a.Setting.compare(b.Setting) })
 	t := &table{points: points, beats: square(len(points))}
@@ -41,7 +50,7 @@ func newTable(points []Point) *table {
 				if kinds[m].higher {
 					a, b = b, a
 				}
-				t.better[m][i][j] = below(a, b)
+				t.better[m][i][j] = less(a, b)
 			}
 		}
 	}

@@ -35,7 +35,8 @@ type Ruling struct {
 
 // Recommend picks the setting to run with: of those that keep the SLO at 95 % confidence and that no other
 // dominates, the one with the highest throughput. Those that cannot be told apart in that are ordered by
-// their blast radius, then by batch size, wait and concurrency. If the trials do not decide it, it says so.
+// their blast radius, then by batch size, wait and concurrency. If the trials do not decide it, it says so: also if the choice
+// hangs on two settings whose intervals overlap though the test tells them apart, since a second sweep might choose the other.
 func Recommend(points []Point, slo SLO) Recommendation {
 	t := newTable(points)
 	c := t.choose(slo)
@@ -81,6 +82,8 @@ func (t *table) unclear(c choice) (reason, advice string) {
 	case len(c.rivals) > 0:
 		i := c.rivals[0]
 		return fmt.Sprintf("%s might be preferred to %s, but whether it keeps the SLO is open: %s", t.name(i), t.name(c.picked), c.judged[i].why), t.more(c.rivals)
+	case c.close >= 0:
+		return t.tight(c.picked, c.close), "Make more trials."
 	case len(c.open) > 0:
 		i := c.open[0]
 		return fmt.Sprintf("no setting keeps the SLO for sure. With %s it is open: %s", t.name(i), c.judged[i].why), t.more(c.open)
@@ -97,6 +100,17 @@ func (t *table) unclear(c choice) (reason, advice string) {
 	i := slices.MinFunc(broken, func(i, j int) int { return cmp.Compare(c.judged[i].over, c.judged[j].over) })
 	return fmt.Sprintf("no setting keeps the SLO. The closest is %s: %s", t.name(i), c.judged[i].why),
 		"Allow more, offer a lower rate, or try other settings."
+}
+
+// tight says of two settings that both keep the SLO why it is open which is to be preferred.
+func (t *table) tight(picked, other int) string {
+	for _, m := range axes {
+		if t.lenient.better[m][picked][other] != t.better[m][picked][other] || t.lenient.better[m][other][picked] != t.better[m][other][picked] {
+			a, b := t.points[picked].Of(m), t.points[other].Of(m)
+			return fmt.Sprintf("%s and %s are too close: %s and %s overlap, and yet they may differ (p=%.3f)", t.name(picked), t.name(other), spread(m, a), spread(m, b), test(a, b).P)
+		}
+	}
+	return fmt.Sprintf("%s and %s are too close, compared with the others", t.name(picked), t.name(other))
 }
 
 // more is what to do where the trials do not decide.

@@ -47,6 +47,7 @@ func TestRecommend(t *testing.T) {
 		{"too slow for all", busy(), SLO{MinThroughput: 5000}},
 		{"on the bound", points(run{batch: 10, p99: 100, noise: 0.2}), SLO{LatencyP99: 100 * ms}},
 		{"a rival on the bound", points(run{batch: 10, p99: 100, noise: 0.2}, run{batch: 100, p99: 30, noise: 0.2}), SLO{LatencyP99: 100 * ms}},
+		{"too close", points(run{batch: 10, p99: 100, noise: 0.09, crash: 5}, run{batch: 10, concurrency: 4, p99: 88, noise: 0.09, crash: 5}), SLO{LatencyP99: 250 * ms}},
 		{"one trial", points(run{batch: 10, p99: 10, trials: 1}), SLO{LatencyP99: 100 * ms}},
 		{"too few at a rival", points(run{batch: 10, p99: 40, trials: 3}, run{batch: 100, p99: 40}), SLO{LatencyP99: 100 * ms}},
 		{"all invalid", []Point{spoil(run{batch: 10, p99: 10}.point(), 7, "the machine was busy with something else")}, SLO{}},
@@ -139,6 +140,11 @@ func TestDecided(t *testing.T) {
 	}
 	if got := Decided(nil, SLO{}, 0); len(got) != 0 {
 		t.Errorf("decided about nothing: %v", got)
+	}
+	// Two of which the choice is open need more trials, however narrow their intervals are.
+	tight := points(run{batch: 10, p99: 100, noise: 0.04, crash: 5}, run{batch: 10, concurrency: 4, p99: 95, noise: 0.04, crash: 5})
+	if got := Decided(tight, SLO{}, 6); len(got) != 0 || !Recommend(tight, SLO{}).CannotTell {
+		t.Errorf("%v", got)
 	}
 	// A better one that breaks a bound is no reason to give up the other.
 	pair := points(run{batch: 10, p99: 40, noise: 0.1}, run{batch: 100, p99: 60, noise: 0.1})

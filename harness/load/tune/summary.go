@@ -70,7 +70,12 @@ func test(a, b Summary) benchmath.Comparison {
 
 // below tells whether a is less than b for sure: the intervals are apart, the test agrees, and the difference matters.
 func below(a, b Summary) bool {
-	if !a.Known || !b.Known || a.High >= b.Low {
+	return a.High < b.Low && perhapsBelow(a, b)
+}
+
+// perhapsBelow tells whether the test alone says that a is less than b. Where intervals overlap, and it does, a second sweep may well find them apart.
+func perhapsBelow(a, b Summary) bool {
+	if !a.Known || !b.Known {
 		return false
 	}
 	return b.Median-a.Median >= matters*math.Abs(b.Median) && test(a, b).P < alpha
