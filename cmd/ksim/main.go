@@ -4,6 +4,7 @@
 //	ksim load [flags] [-- command…]  measure it under open-loop load
 //	ksim check HISTORY…              judge saved histories again
 //	ksim report DIR                  write the reports of a run again
+//	ksim merge DIR… --out DIR        put together what several load generators measured
 //	ksim mutants                     prove the checks by consumers with one mistake each
 //	ksim list scenarios|checks|faults|mutants
 //	ksim dlq list|replay TOPIC       list dead letters, and send them back
@@ -63,7 +64,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.AddCommand(initVerb(), runVerb(), loadVerb(), checkVerb(), reportVerb(), mutantsVerb(), listVerb(), dlqVerb(), docsVerb(), versionVerb())
+	root.AddCommand(initVerb(), runVerb(), loadVerb(), checkVerb(), reportVerb(), mergeVerb(), mutantsVerb(), listVerb(), dlqVerb(), docsVerb(), versionVerb())
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitHeld
