@@ -1,47 +1,130 @@
 package harness
 
 import (
+	"context"
 	"fmt"
+	"math/rand/v2"
+	"time"
 
-	"github.com/ksim-dev/ksim/harness/check"
 	"github.com/ksim-dev/ksim/harness/history"
 	"github.com/ksim-dev/ksim/harness/load"
+	"github.com/ksim-dev/ksim/harness/sink"
 )
+
+// crashTarget is the member that is killed.
+const crashTarget = "m1"
+
+// crashed is one crash in the middle of a batch.
+type crashed struct {
+	at    time.Duration // since the start of the schedule
+	owned map[int32]bool
+}
+
+// crash kills the member at an effect that may be anywhere in a batch, so often as asked, each time once the group has
+// caught up with the load.
+func (l *loadRun) crash(ctx context.Context) error {
+	place := rand.New(rand.NewPCG(uint64(l.cfg.Seed), 7))
+	for range l.lc.Crashes {
+		bounded, cancel := context.WithTimeout(ctx, l.cfg.FaultBound)
+		made, err := l.crashOnce(bounded, 1+place.IntN(2*l.lc.BatchSize))
+		cancel()
+		if err != nil || !made { // fewer crashes than asked for are seen in the result
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *loadRun) crashOnce(ctx context.Context, after int) (made bool, err error) {
+	if l.caughtUp(ctx) != nil {
+		return false, nil
+	}
+	armed := l.sink.Add(sink.Rule{Member: crashTarget, After: after, Times: 1, Action: sink.Hold{}})
+	defer armed.Remove()
+	began := l.log.Append(history.Event{Kind: history.FaultBegan, Fault: "crash-under-load", Member: crashTarget})
+	ended := history.Event{Kind: history.FaultEnded, Fault: "crash-under-load", Member: crashTarget, Ref: began.Seq, Outcome: history.Missed}
+	defer func() { l.log.Append(ended) }()
+	select {
+	case <-armed.Hit():
+	case <-ctx.Done():
+		ended.Note = "no effect of it came"
+		return false, nil
+	}
+	c := crashed{at: l.log.Now() - l.start, owned: map[int32]bool{}}
+	for p, owner := range l.tap.Owners() {
+		if owner.Member == crashTarget {
+			c.owned[p.Partition] = true
+		}
+	}
+	if err := l.members.Kill(ctx, crashTarget, l.members.incarnation(crashTarget)); err != nil {
+		return false, err
+	}
+	if err := l.members.Release(ctx, crashTarget); err != nil {
+		return false, err
+	}
+	if err := l.members.Start(ctx, crashTarget); err != nil {
+		return false, err
+	}
+	l.crashes = append(l.crashes, c)
+	ended.Outcome, ended.Note = history.Happened, fmt.Sprintf("%s was killed in the middle of a batch, with %d partitions", crashTarget, len(c.owned))
+	if err := l.members.AwaitStable(ctx); err != nil {
+		ended.Note += "; the group did not find together again: " + err.Error()
+	}
+	return true, nil
+}
+
+// caughtUp waits until no more is open than a consumer has in hand that keeps up: what comes in one wait for a batch and a
+// moment, and a batch of each partition.
+func (l *loadRun) caughtUp(ctx context.Context) error {
+	inHand := l.lc.Rate*(l.lc.BatchWait.Seconds()+0.5) + float64(l.lc.BatchSize*int(l.cfg.Partitions))
+	return l.records.awaitOpen(ctx, int(inHand))
+}
 
 // countReprocessed puts what the crashes made the group repeat beside what the
 // model predicts. A crash that could not be made counts as none.
-func (l *loadRun) countReprocessed(res *load.Result, h history.History) {
+func (l *loadRun) countReprocessed(res *load.Result) {
 	if l.lc.Crashes == 0 {
 		return
 	}
-	crashes, missed := 0, ""
-	var made []load.Window // when
-	for _, e := range h.Events {
-		switch {
-		case e.Kind == history.FaultEnded && e.Outcome == history.Happened:
-			crashes++
-			made = append(made, load.Window{From: h.Events[e.Ref-1].At, To: e.At})
-		case e.Kind == history.FaultEnded:
-			missed = e.Note
-		}
+	if n := len(l.crashes); n < l.lc.Crashes && res.Valid {
+		res.Valid, res.Reason = false, fmt.Sprintf("%d of %d crashes were made: the group did not catch up with the load in between", n, l.lc.Crashes)
 	}
-	if crashes < l.lc.Crashes && res.Valid {
-		res.Valid, res.Reason = false, fmt.Sprintf("%d of %d crashes were made: %s", crashes, l.lc.Crashes, missed)
-	}
-	if crashes == 0 {
+	if len(l.crashes) == 0 {
 		return
 	}
-	repeated := 0
-	for _, c := range check.Run(h).Causes {
-		for _, w := range made {
-			if c.Kind == "crash" && c.At >= w.From && c.At <= w.To {
-				repeated += c.Count
-			}
+	each := make([]int, len(l.crashes))
+	repeats, total := l.records.Repeats()
+	for _, r := range repeats {
+		if k := l.causedBy(r); k >= 0 {
+			each[k]++
 		}
+	}
+	sum, owned := 0, 0
+	for k, n := range each {
+		sum += n
+		owned += len(l.crashes[k].owned)
+	}
+	if total > len(repeats) { // more than are kept one by one: what is left can have no other cause that we know
+		sum += total - len(repeats)
 	}
 	expected, low, high := load.Predict(load.Crash{
 		BatchSize: l.lc.BatchSize, BatchWait: l.lc.BatchWait, Rate: l.lc.Rate,
-		Partitions: int(l.cfg.Partitions), Owned: l.owned, CommitInterval: l.lc.CommitInterval,
+		Partitions: int(l.cfg.Partitions), Owned: (owned + len(each) - 1) / len(each), CommitInterval: l.lc.CommitInterval,
 	})
-	res.Reprocessed = load.Reprocessed{Measured: repeated / crashes, Predicted: expected, Low: low, High: high, Crashes: crashes}
+	res.Reprocessed = load.Reprocessed{
+		Measured: (sum + len(each)/2) / len(each), Predicted: expected, Low: low, High: high, Crashes: len(each), Each: each,
+	}
+}
+
+// causedBy is the crash that a repeat comes of: the last one before it, if that took the partition away; else -1.
+func (l *loadRun) causedBy(r load.Repeat) int {
+	for k := len(l.crashes) - 1; k >= 0; k-- {
+		if c := l.crashes[k]; r.At >= c.at {
+			if c.owned[r.Partition] {
+				return k
+			}
+			return -1
+		}
+	}
+	return -1
 }

@@ -15,6 +15,7 @@ import (
 	orders "github.com/ksim-dev/ksim/examples/go-suite"
 	"github.com/ksim-dev/ksim/harness"
 	"github.com/ksim-dev/ksim/harness/backend"
+	"github.com/ksim-dev/ksim/harness/null"
 	"github.com/ksim-dev/ksim/harness/reexec"
 	"github.com/ksim-dev/ksim/harness/subject"
 )
@@ -51,7 +52,7 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	reexec.Main(sound.Mode(), stubborn.Mode(), babbler.Mode(), hushed.Mode(), brittle.Mode(), transacting.Mode(), outside.Mode(), hasty.Mode(), wordless.Mode(), forgetful.Mode(), latest.Mode(), subject.GuardMode())
+	reexec.Main(sound.Mode(), stubborn.Mode(), babbler.Mode(), hushed.Mode(), brittle.Mode(), transacting.Mode(), outside.Mode(), hasty.Mode(), wordless.Mode(), forgetful.Mode(), latest.Mode(), null.Subject().Mode(), subject.GuardMode())
 	goleak.VerifyTestMain(m)
 }
 

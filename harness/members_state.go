@@ -114,3 +114,15 @@ func (g *members) tail() string {
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
 	return strings.Join(lines[max(0, len(lines)-10):], "\n")
 }
+
+// pids are the process ids of the members that live; a member inside the harness has none.
+func (g *members) pids() (pids []int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, m := range g.all {
+		if pid := m.inst.PID(); pid > 0 {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}

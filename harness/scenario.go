@@ -85,7 +85,7 @@ type Scenario struct {
 	// scenario is unknown with that reason.
 	Needs []Need
 
-	load bool // a load run: what is only of interest to a reader is not written down
+	load *loadRecords // of a load run, which has no plan and writes no effects down; else nil
 }
 
 // Phase is a part of a scenario: it sends its messages, open loop, and injects its faults, one

@@ -83,11 +83,10 @@ func newStage(ctx context.Context, run Config, sc Scenario, kafka backend.Kafka,
 	if s.client, err = kgo.NewClient(append(opts, kgo.ClientID("ksim"))...); err != nil {
 		return nil, fmt.Errorf("connect to Kafka: %w", err)
 	}
-	s.sink, err = sink.Start(sink.Config{Log: s.log, Ledger: s.ledger, Topic: s.names.topic, Idempotent: sc.IdempotentSink})
-	if err != nil {
+	if s.sink, err = sink.Start(s.sinkConfig()); err != nil {
 		return nil, err
 	}
-	s.tap = tap.New(tap.Config{Log: s.log, Dial: kafka.Dial, Seeds: kafka.Brokers(), Group: s.names.group, Fetches: !sc.load})
+	s.tap = tap.New(tap.Config{Log: s.log, Dial: kafka.Dial, Seeds: kafka.Brokers(), Group: s.names.group, Fetches: true})
 	if err := s.observe(); err != nil {
 		return nil, err
 	}
@@ -96,9 +95,6 @@ func newStage(ctx context.Context, run Config, sc Scenario, kafka backend.Kafka,
 	}
 	if err := s.prepareFeed(); err != nil {
 		return nil, err
-	}
-	if s.encoder != nil {
-		s.feed.encode = s.encoder.Encode
 	}
 	s.enlist(dir)
 	if err := s.observeMetrics(); err != nil {
@@ -110,8 +106,19 @@ func newStage(ctx context.Context, run Config, sc Scenario, kafka backend.Kafka,
 	return s, nil
 }
 
-// prepareFeed makes the workload.
+func (s *stage) sinkConfig() sink.Config {
+	c := sink.Config{Log: s.log, Ledger: s.ledger, Topic: s.names.topic, Idempotent: s.scenario.IdempotentSink}
+	if load := s.scenario.load; load != nil {
+		c.Ledger, c.Quiet, c.Count = load, true, load.count
+	}
+	return c
+}
+
+// prepareFeed makes the workload; a load run has a generator of its own.
 func (s *stage) prepareFeed() (err error) {
+	if s.scenario.load != nil {
+		return nil
+	}
 	producer := &workload.Producer{Client: s.client, Log: s.log, Ledger: s.ledger, Topic: s.names.topic}
 	if s.scenario.Mix.Transactional() {
 		opts := append(s.kafka.ClientOpts(), workload.ClientOpts("none")...)
@@ -121,7 +128,9 @@ func (s *stage) prepareFeed() (err error) {
 		}
 		producer.Transactional = s.transactional
 	}
-	s.feed, err = newFeeder(producer, s.cfg, s.scenario)
+	if s.feed, err = newFeeder(producer, s.cfg, s.scenario); err == nil && s.encoder != nil {
+		s.feed.encode = s.encoder.Encode
+	}
 	return err
 }
 
@@ -131,7 +140,7 @@ func (s *stage) header() history.Header {
 		Topic: s.names.topic, Group: s.names.group, DeadLetterTopic: s.names.deadLetter, OutputTopic: s.names.output,
 		Partitions: s.cfg.Partitions, Members: s.cfg.Members, BatchSize: s.cfg.BatchSize,
 		SessionTimeout: s.session(), MaxPollInterval: s.cfg.MaxPollInterval, Protocol: s.cfg.Protocol,
-		Evidence: s.cfg.Evidence, Checks: s.cfg.Checks, Promises: s.cfg.Promises, Waived: s.waived, Faults: s.scenario.faultNames(),
+		Load: s.scenario.load != nil, Evidence: s.cfg.Evidence, Checks: s.cfg.Checks, Promises: s.cfg.Promises, Waived: s.waived, Faults: s.scenario.faultNames(),
 	}
 }
 

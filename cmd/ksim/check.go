@@ -113,6 +113,9 @@ func judgeFile(stderr io.Writer, path string) (harness.Result, history.Header, e
 	if err != nil && h.Header.Format == 0 {
 		return harness.Result{}, h.Header, fmt.Errorf("check: %s is not a history of ksim: line %d: %s; give a history.jsonl, or the directory of a run", path, corrupt.Line, corrupt.Reason)
 	}
+	if h.Header.Load {
+		return harness.Result{}, h.Header, fmt.Errorf("check: %s is the history of a load run, which has no messages and effects in it: its figures are in report.json of the run", path)
+	}
 	report := check.Run(h)
 	res := harness.Result{
 		Scenario: h.Header.Scenario, Verdict: report.Verdict, Checks: report.Checks, Counts: report.Counts,
@@ -128,6 +131,9 @@ func judgeFile(stderr io.Writer, path string) (harness.Result, history.Header, e
 	}
 	return res, h.Header, nil
 }
+
+// loadDir is where the load runs of a run are.
+const loadDir = "load"
 
 // findHistories expands directories to the histories below them, those of a
 // run in the order of the catalogue.
@@ -148,7 +154,7 @@ func findHistories(args []string) ([]string, error) {
 		}
 		n := len(files)
 		err = filepath.WalkDir(a, func(path string, d os.DirEntry, err error) error {
-			if err == nil && d.Name() == "history.jsonl" {
+			if err == nil && d.Name() == "history.jsonl" && filepath.Base(filepath.Dir(filepath.Dir(path))) != loadDir {
 				files = append(files, path)
 			}
 			return err
@@ -158,7 +164,7 @@ func findHistories(args []string) ([]string, error) {
 		}
 		sortAsCatalogue(files[n:])
 		if len(files) == n {
-			return nil, fmt.Errorf("check: there is no history.jsonl in %s or below it", a)
+			return nil, fmt.Errorf("check: there is no history.jsonl of a scenario in %s or below it; those of load runs have nothing to judge", a)
 		}
 	}
 	return files, nil

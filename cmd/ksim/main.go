@@ -28,6 +28,7 @@ import (
 	"github.com/ksim-dev/ksim/harness/backend/containers"
 	"github.com/ksim-dev/ksim/harness/check"
 	"github.com/ksim-dev/ksim/harness/mutant"
+	"github.com/ksim-dev/ksim/harness/null"
 	"github.com/ksim-dev/ksim/harness/reexec"
 	"github.com/ksim-dev/ksim/harness/subject"
 )
@@ -43,7 +44,7 @@ const (
 func main() {
 	// Members of the reference consumer and of mutants, and the process that removes
 	// containers after a crash, are this same binary in another role.
-	reexec.Main(append(mutant.Modes(), referenceSubject().Mode(), subject.GuardMode(), containers.ReaperMode())...)
+	reexec.Main(append(mutant.Modes(), referenceSubject().Mode(), null.Subject().Mode(), subject.GuardMode(), containers.ReaperMode())...)
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 

@@ -9,12 +9,13 @@ import (
 
 	"github.com/ksim-dev/ksim/harness/backend/containers"
 	"github.com/ksim-dev/ksim/harness/mutant"
+	"github.com/ksim-dev/ksim/harness/null"
 	"github.com/ksim-dev/ksim/harness/reexec"
 	"github.com/ksim-dev/ksim/harness/subject"
 )
 
 func TestMain(m *testing.M) {
-	reexec.Main(append(mutant.Modes(), referenceSubject().Mode(), containers.ReaperMode(), subject.GuardMode())...)
+	reexec.Main(append(mutant.Modes(), referenceSubject().Mode(), null.Subject().Mode(), containers.ReaperMode(), subject.GuardMode())...)
 	os.Exit(m.Run())
 }
 
@@ -64,7 +65,8 @@ func TestUsageErrorsNameWhatIsValid(t *testing.T) {
 		{"no config", []string{"run", "--config", "nowhere.yaml"}, []string{"nowhere.yaml"}},
 		{"full directory", []string{"run", "--out", full}, []string{full, "another --out"}},
 		{"no partitions", []string{"run", "--partitions", "0", "--out", filepath.Join(empty, "b")}, []string{"partitions is 0", "1 to 1024"}},
-		{"bad load", []string{"load", "--rate", "0", "--batch-sizes", "0"}, []string{"--rate is 0", "--batch-sizes has 0"}},
+		{"bad load", []string{"load", "--rate", "0", "--batch-sizes", "0"}, []string{"--rate", "0", "--batch-size has 0"}},
+		{"bad profile", []string{"load", "--rate", "ramp:1..2", "--size", "uniform:9-1"}, []string{"--rate", "ramp:FROM..TO@TIME", "--size", "uniform:"}},
 		{"nothing after the dashes", []string{"run", "--"}, []string{"no command after --"}},
 		{"nothing after the dashes of load", []string{"load", "--"}, []string{"no command after --"}},
 		{"empty scenario", []string{"run", "--scenario", ""}, []string{"--scenario", "ksim list scenarios"}},
@@ -74,7 +76,7 @@ func TestUsageErrorsNameWhatIsValid(t *testing.T) {
 		{"negative attempts", []string{"run", "--max-attempts", "-1"}, []string{"--max-attempts"}},
 		{"negative repeats", []string{"run", "--max-reprocessed", "-1"}, []string{"--max-reprocessed"}},
 		{"configured brokers without external", []string{"run", "--config", theirs, "--kafka", "embedded"}, []string{"kafka.brokers", "--kafka external"}},
-		{"batch size of load", []string{"load", "--batch-size", "3"}, []string{"--batch-sizes"}},
+		{"batch size of load", []string{"load", "--batch-size", "3,x"}, []string{"--batch-size"}},
 		{"sizes of load", []string{"load", "--partitions", "0", "--out", filepath.Join(empty, "c")}, []string{"partitions is 0"}},
 		{"commits too often", []string{"load", "--commit-interval", "10us"}, []string{"--commit-interval"}},
 		{"not a history", []string{"check", other}, []string{"other.jsonl", "not a history"}},

@@ -40,8 +40,8 @@ type options struct {
 	checks                           []string
 }
 
-// register adds the flags; load has a flag of its own for batch sizes.
-func (o *options) register(cmd *cobra.Command, batchSize bool) {
+// register adds the flags; load, which has no scenarios, has flags of its own for sizes.
+func (o *options) register(cmd *cobra.Command, scenarios bool) {
 	d := harness.DefaultConfig()
 	f := cmd.Flags()
 	f.StringVar(&o.configFile, "config", "", "a `file` with kafka, subject, promises and sizes, ksim.yaml if there is one; flags override it")
@@ -49,11 +49,11 @@ func (o *options) register(cmd *cobra.Command, batchSize bool) {
 	o.kafka.register(cmd, "with --kafka containers how many brokers, 1 (default) or 3; with --kafka external its bootstrap servers: TLS and SASL come from --config, secrets from KSIM_SASL_USERNAME and KSIM_SASL_PASSWORD")
 	f.IntVar(&o.cfg.Members, "members", d.Members, "members of the group at the start")
 	f.Int32Var(&o.cfg.Partitions, "partitions", d.Partitions, "partitions of the topic")
-	if batchSize {
+	if scenarios {
 		f.IntVar(&o.cfg.BatchSize, "batch-size", d.BatchSize, "records in a batch, given to the subject as KSIM_BATCH_SIZE")
+		f.IntVar(&o.cfg.Size, "size", d.Size, "bytes of a message")
 	}
 	f.Int64Var(&o.cfg.Seed, "seed", d.Seed, "the same seed sends the same messages")
-	f.IntVar(&o.cfg.Size, "size", d.Size, "bytes of a message")
 	f.IntVar(&o.cfg.Keys, "keys", d.Keys, "distinct keys")
 	f.Float64Var(&o.cfg.Zipf, "zipf", d.Zipf, "exponent of a zipf distribution of the keys, such as 0.99; 0 is uniform")
 	f.StringVar(&o.template, "template", "", "file with a text/template for messages, with .ID .Key .Seq .Time .Padding (default JSON with id, key, seq and ts)")
@@ -121,9 +121,9 @@ func (o *options) resolve(cmd *cobra.Command, command []string) (harness.Config,
 	for name, set := range map[string]func(){
 		"members":    func() { cfg.Members = flags.Members },
 		"partitions": func() { cfg.Partitions = flags.Partitions },
-		"batch-size": func() { cfg.BatchSize = flags.BatchSize },
+		"batch-size": func() { cfg.BatchSize = cmp.Or(flags.BatchSize, cfg.BatchSize) }, // load has a flag of its own
 		"seed":       func() { cfg.Seed = flags.Seed },
-		"size":       func() { cfg.Size = flags.Size },
+		"size":       func() { cfg.Size = cmp.Or(flags.Size, cfg.Size) }, // likewise
 		"keys":       func() { cfg.Keys = flags.Keys },
 		"zipf":       func() { cfg.Zipf = flags.Zipf },
 		"protocol":   func() { cfg.Protocol = flags.Protocol },

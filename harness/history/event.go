@@ -20,7 +20,8 @@ const (
 	// Produced.
 	Logged Kind = "logged"
 	// Fetched: a member asked for Offset of Partition, hence holds what is
-	// below. Member, Incarnation, Topic, Partition, Offset. No checker relies
+	// below. Member, Incarnation, Topic, Partition, Offset, Time (when the response before it
+	// had reached the member, like At; 0 if there was none). No checker relies
 	// on it, since clients prefetch.
 	Fetched Kind = "fetched"
 
@@ -233,7 +234,7 @@ type Event struct {
 	Fault   string            `json:"fault,omitempty"`
 	Origin  string            `json:"origin,omitempty"`  // topic/partition@offset that a dead letter names
 	Headers map[string]string `json:"headers,omitempty"` // of a dead letter
-	Time    time.Duration     `json:"time,omitempty"`    // broker's append time, like At
+	Time    time.Duration     `json:"time,omitempty"`    // broker's append time, or that of a Fetch response, like At
 	Note    string            `json:"note,omitempty"`
 }
 

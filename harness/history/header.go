@@ -32,6 +32,8 @@ type Header struct {
 	// "" in histories that do not tell.
 	Protocol string `json:"protocol,omitempty"`
 
+	// Load is set for a load run: its messages and their effects are counted and not written down, so that there is nothing to judge.
+	Load bool `json:"load,omitempty"`
 	// Evidence is what shows that a record was processed: "" is effects at the sink.
 	Evidence string `json:"evidence,omitempty"`
 	// Checks names the checks that were asked for; none are all of them.

@@ -111,3 +111,25 @@ type Reprocessed struct {
 	Crashes   int     `json:"crashes"`   // how many were made
 	Each      []int   `json:"each,omitempty"`
 }
+
+// IntervalAt is the number of the interval that has a time, in seconds from the start of the measured part; -1 if none has.
+func (r *Result) IntervalAt(seconds float64) int {
+	for i, in := range r.Intervals {
+		if seconds >= in.From && seconds < in.From+in.Seconds {
+			return i
+		}
+	}
+	return -1
+}
+
+// Thin keeps at most n points of a line, evenly, with its first and its last.
+func Thin(points [][2]float64, n int) [][2]float64 {
+	if len(points) <= n || n < 2 {
+		return points
+	}
+	kept := make([][2]float64, n)
+	for i := range kept {
+		kept[i] = points[i*(len(points)-1)/(n-1)]
+	}
+	return kept
+}

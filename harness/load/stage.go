@@ -13,10 +13,11 @@ const (
 	Handling              // to its effect done
 	Commit                // to the commit that covers it, accepted
 	Total                 // due, to its effect done: all but the commit
-	numStages
+
+	NumStages = iota // how many there are
 )
 
-var stageNames = [numStages]string{"schedule", "produce", "queue", "wait", "handling", "commit", "total"}
+var stageNames = [NumStages]string{"schedule", "produce", "queue", "wait", "handling", "commit", "total"}
 
 // String is the name of the stage in files and reports.
 func (s Stage) String() string { return stageNames[s] }

@@ -53,6 +53,7 @@ type attempt struct {
 	started int64 // Seq of its EffectStarted
 	alone   bool  // has the gate for itself
 	inside  bool  // has passed the gate
+	begun   time.Time
 }
 
 // effect takes one effect through the sink. Its ctx is that of the request.
@@ -62,7 +63,7 @@ func (s *Sink) effect(ctx context.Context, inc *incarnation, e workload.Entry, b
 		return dropped
 	}
 	defer inc.active.Done()
-	a := &attempt{sink: s, inc: inc, entry: e, batch: batch}
+	a := &attempt{sink: s, inc: inc, entry: e, batch: batch, begun: time.Now()}
 	defer a.leave()
 	chosen, ok := a.enter(ctx)
 	if !ok {
@@ -239,6 +240,9 @@ func (a *attempt) settle(ctx context.Context, instead *fate) (f fate) {
 	if a.inc.dead {
 		return a.giveUp(ctx)
 	}
+	if s.cfg.Count != nil {
+		return a.apply(s.cfg.Count(Observation{Entry: a.entry, Member: a.inc.name, Incarnation: a.inc.number, Begun: a.begun, At: time.Now()}), instead)
+	}
 	if a.entry.Offset < 0 { // the producer may have its answer by now
 		if e, ok := s.cfg.Ledger.ByID(a.entry.ID); ok {
 			a.entry = e
@@ -256,14 +260,14 @@ func (a *attempt) settle(ctx context.Context, instead *fate) (f fate) {
 			f = fate{status: http.StatusServiceUnavailable, word: "unavailable", err: "unavailable"}
 			return
 		}
-		f = a.apply(r, instead)
+		f = a.apply(r.applied, instead)
+		r.applied++
 	})
 	return f
 }
 
-func (a *attempt) apply(r *record, instead *fate) fate {
-	s, repeat := a.sink, r.applied
-	r.applied++
+func (a *attempt) apply(repeat int, instead *fate) fate {
+	s := a.sink
 	a.inc.applied.Add(1)
 	if !s.cfg.Quiet {
 		ev := s.event(history.EffectDone, a.inc, a.entry)
@@ -272,12 +276,6 @@ func (a *attempt) apply(r *record, instead *fate) fate {
 			ev.Note = "reset" // whatever it is instead, nobody can know that it was applied
 		}
 		s.append(ev)
-	}
-	if s.cfg.Observe != nil {
-		s.cfg.Observe(Observation{
-			ID: a.entry.ID, Member: a.inc.name, Incarnation: a.inc.number, Partition: a.entry.Partition, Offset: a.entry.Offset,
-			Repeat: repeat, At: time.Now(),
-		})
 	}
 	switch {
 	case instead != nil:

@@ -18,31 +18,37 @@ import (
 
 // Config is what a sink needs.
 type Config struct {
-	Log    *history.Log     // required unless Quiet
-	Ledger *workload.Ledger // required
-	Topic  string           // of the workload's records
+	Log    *history.Log // required unless Quiet
+	Ledger Ledger       // required
+	Topic  string       // of the workload's records
 	// Idempotent: a repeat is answered with "duplicate". It is counted and
 	// in the history all the same.
 	Idempotent bool
 	// IDPointer is the JSON pointer to the id in a body; "" is /id, which is
 	// always tried as well.
 	IDPointer string
-	// Quiet writes no events, for load. Rules, poison and counts work as ever.
+	// Quiet writes no events, for load. Rules work as ever.
 	Quiet bool
-	// Observe, if set, is called for every applied effect before it is
-	// answered, from many goroutines. It must be quick and must not call the sink.
-	Observe func(Observation)
+	// Count, if set, is told of every applied effect before it is answered, from many goroutines, and returns how often it
+	// was applied before. The sink then remembers no record itself, and knows no poison: a load run has more records
+	// than memory. It must be quick and must not call the sink.
+	Count func(Observation) (repeat int)
+}
+
+// Ledger tells which record an effect is of, see workload.Ledger.
+type Ledger interface {
+	ByID(id string) (workload.Entry, bool)
+	ByHash(sum [32]byte) (workload.Entry, bool)
+	ByRecord(partition int32, offset int64) (workload.Entry, bool)
+	AwaitRecord(ctx context.Context, partition int32, offset int64) (workload.Entry, bool)
 }
 
 // Observation is one applied effect.
 type Observation struct {
-	ID          string
+	Entry       workload.Entry // its Offset is -1 if the producer has no answer yet
 	Member      string
 	Incarnation int
-	Partition   int32
-	Offset      int64 // -1 if the producer has no answer yet
-	Repeat      int   // earlier completions
-	At          time.Time
+	Begun, At   time.Time // it came, and it was applied
 }
 
 // Sink is the running server. All methods may be called from any goroutine.

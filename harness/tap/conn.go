@@ -23,6 +23,7 @@ type conn struct {
 	halfOpen  atomic.Bool // the broker is not to notice that the client is gone
 	pending   pending
 	muteUntil atomic.Int64 // in Unix nanoseconds: when the client may be read from again; 0 if it may
+	fetched   atomic.Int64 // when the last Fetch response had been passed on, as history.Event.At; 0 if there was none
 	flushing  sync.Mutex   // held while answers of the tap are passed on
 }
 

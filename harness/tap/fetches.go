@@ -2,6 +2,7 @@ package tap
 
 import (
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -27,8 +28,9 @@ func (c *conn) follows(key int16) bool {
 }
 
 // fetched writes down the positions of a Fetch request that are new for this life. A
-// request within a fetch session (KIP-227) lists what has changed, any other lists all.
-func (m *Member) fetched(r *kmsg.FetchRequest) {
+// request within a fetch session (KIP-227) lists what has changed, any other lists all. What is new came with the response
+// before it on the same connection, at that time: a client may be long in asking for more.
+func (m *Member) fetched(r *kmsg.FetchRequest, answered time.Duration) {
 	if !m.tap.cfg.Fetches {
 		return
 	}
@@ -52,7 +54,7 @@ func (m *Member) fetched(r *kmsg.FetchRequest) {
 			m.fetches.at[from] = p.FetchOffset
 			events = append(events, history.Event{
 				Kind: history.Fetched, Member: m.life.member, Incarnation: m.life.incarnation,
-				Topic: name, Partition: p.Partition, Offset: p.FetchOffset,
+				Topic: name, Partition: p.Partition, Offset: p.FetchOffset, Time: answered,
 			})
 		}
 	}

@@ -3,6 +3,7 @@ package tap
 import (
 	"errors"
 	"net"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -110,7 +111,7 @@ func (c *conn) sendRequest(broker net.Conn, ex *exchange, frame []byte, paces []
 	if ex.req != nil {
 		c.m.tap.group.requested(c.m.life, ex)
 		if r, ok := ex.req.(*kmsg.FetchRequest); ok {
-			c.m.fetched(r)
+			c.m.fetched(r, time.Duration(c.fetched.Load()))
 		}
 	}
 	_, err := broker.Write(frame[last:])

@@ -33,13 +33,22 @@ func (c *conn) responses(from *frames) {
 			c.m.tap.problems.add("%s: a broker answered what was not asked; passed through", c.m.life)
 			ex = &exchange{header: header{key: math.MinInt16, correlation: correlation}}
 		}
+		c.fetchAnswered(ex) // in case the client is faster with its next request than this loop
 		if err := c.response(from, ex, size); err != nil {
 			return
 		}
+		c.fetchAnswered(ex)
 		c.pending.done(ex)
 		if err := c.flush(); err != nil {
 			return
 		}
+	}
+}
+
+// fetchAnswered notes the time of a Fetch response, for the positions that the next request tells.
+func (c *conn) fetchAnswered(ex *exchange) {
+	if ex.key == kmsg.Fetch.Int16() {
+		c.fetched.Store(int64(c.m.tap.cfg.Log.Now()))
 	}
 }
 

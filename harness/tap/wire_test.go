@@ -300,6 +300,9 @@ func TestFetched(t *testing.T) {
 		if at, again := last[e.Partition]; again && at >= e.Offset || e.Topic != testTopic {
 			t.Errorf("fetched %s after %d", e.Where(), at)
 		}
+		if e.Offset == 2 && (e.Time == 0 || e.Time > e.At) {
+			t.Errorf("%s came at %s, it was asked for what is behind it at %s", e.Where(), e.Time, e.At)
+		}
 		last[e.Partition] = e.Offset
 	}
 }
