@@ -21,8 +21,8 @@ const (
 	maxSteal = 0.05
 	// tailShare is the share of a tail, p99.9 beyond p50, that a pause of the machine or of the generator may be as long as.
 	tailShare = 0.5
-	// minPause is too short a pause to explain anything, in ms.
-	minPause = 5.0
+	// minPause is too short a pause to explain anything, in ms: the kernel tells of steal in steps of 10 ms.
+	minPause = 10.0
 )
 
 // Judge marks r invalid if one of its figures says that it must not be believed. Failed and undone are messages that were not

@@ -26,7 +26,7 @@ func TestJudge(t *testing.T) {
 		{name: "nothing is known of the machine", change: func(r *Result) { r.Machine, r.Ceiling, r.Stages = nil, nil, nil }},
 		{name: "late", change: func(r *Result) { r.LateMS = 51 }, want: "the generator fell 51ms behind its schedule"},
 		{name: "late by a share", change: func(r *Result) { r.Stages[0].P99 = 7 }, want: "7.0 ms of p99, which is 60.0 ms, are the generator's own delay"},
-		{name: "late by a share that is next to nothing", change: func(r *Result) { r.Latency.P99, r.Latency.P999 = 5, 6 }},
+		{name: "late by a share that is next to nothing", change: func(r *Result) { r.Latency.P50, r.Latency.P99, r.Latency.P999 = 2, 5, 6 }},
 		{name: "refused by the broker", change: func(*Result) {}, failed: 3, want: "3 messages were not acknowledged"},
 		{name: "never done", change: func(*Result) {}, undone: 2, want: "2 messages were never done"},
 		{name: "does not keep up", change: func(r *Result) { r.Through = 899 }, want: "kept up with 899 of 1000"},
@@ -37,7 +37,7 @@ func TestJudge(t *testing.T) {
 		{name: "steal at once", change: func(r *Result) { r.Machine.StealMaxMS = 40 }, want: "took 40 ms at once, and p99.9 is 70 ms above p50"},
 		{name: "steal that explains nothing", change: func(r *Result) { r.Machine.StealMaxMS = 30 }},
 		{name: "collector", change: func(r *Result) { r.Machine.GCPauseMS = 36 }, want: "garbage collector stopped it for 36 ms"},
-		{name: "no tail to explain", change: func(r *Result) { r.Latency.P999, r.Machine.StealMaxMS, r.Machine.GCPauseMS = 20, 5, 5 }},
+		{name: "no tail to explain", change: func(r *Result) { r.Latency.P999, r.Machine.StealMaxMS, r.Machine.GCPauseMS = 20, 10, 10 }},
 	} {
 		r := sound()
 		c.change(&r)
