@@ -15,7 +15,7 @@ GOLANGCI = $(GO) tool -modfile=tools/go.mod golangci-lint
 BENCH_PKGS = $(shell grep -rl --include='*_test.go' '^func Benchmark' cmd consumer harness internal reports scenarios 2>/dev/null | xargs -r -n1 dirname | sort -u | sed 's|^|./|')
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race lint docker kafka-image registry postgres examples docs bench bench-consumer clean
+.PHONY: help build run test race lint docker kafka-image registry postgres chromium vega examples docs bench bench-consumer clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,12 @@ registry: ## fetch the Schema Registry that tests start, from Maven Central (nee
 
 postgres: ## install PostgreSQL's programs (Debian, as root); tests start servers of their own
 	deploy/postgres/install.sh
+
+chromium: ## install Chromium (Debian, as root); a test looks at report.html in it
+	deploy/chromium/install.sh
+
+vega: ## fetch the programs that draw the charts of report.html again, and their licences (needs npm)
+	reports/vega/vendor.sh
 
 examples: ## build the examples in Java, Node, Go (sarama) and Rust, as far as their tools are there: ARGS='java node'
 	examples/build.sh $(ARGS)

@@ -2,9 +2,7 @@ package reports
 
 import (
 	"bytes"
-	"crypto/sha256"
 	_ "embed"
-	"encoding/base64"
 	"fmt"
 	"html/template"
 	"io"
@@ -18,19 +16,21 @@ import (
 var (
 	//go:embed templates/report.html.tmpl
 	pageText string
+	//go:embed templates/load.html.tmpl
+	loadText string
 	//go:embed templates/report.css
 	styleText string
 
-	pageTemplate = template.Must(template.New("report.html").Funcs(template.FuncMap{
+	pageTemplate = template.Must(template.Must(template.New("report.html").Funcs(template.FuncMap{
 		"seconds": seconds, "number": number, "windows": windows, "plain": plain, "numbers": numbers,
 		"measured": measured, "predicted": predicted, "secondsOf": func(s float64) string { return fmt.Sprintf("%.1f s", s) },
 		"span": func(s span) string { return faultName(s) }, "slash": filepath.ToSlash,
-	}).Parse(pageText))
+	}).Parse(pageText)).Parse(loadText))
 )
 
 // maxPage is the size in bytes beyond which HTML shows less of each scenario.
 // A page has to open at once and to fit into a mail.
-const maxPage = 1_400_000
+const maxPage = 1_450_000
 
 // detail says how much of one scenario the page shows.
 type detail struct {
@@ -45,22 +45,26 @@ var (
 	full = detail{points: 500, buckets: 200, lanes: 32, evidence: check.MaxEvidence, rows: 60}
 
 	// details are tried from the first to the last until the page is small
-	// enough. Scenarios that held give way first.
-	details = []struct{ told, held detail }{
-		{full, full},
-		{full, detail{160, 100, 8, 4, 16}},
-		{detail{200, 120, 12, 8, 20}, detail{60, 60, 4, 2, 8}},
-		{detail{60, 60, 4, 4, 8}, detail{30, 40, 4, 2, 4}},
-		{detail{30, 40, 4, 2, 4}, detail{16, 24, 2, 1, 0}},
-		{detail{16, 24, 2, 1, 2}, detail{8, 16, 1, 1, 0}},
-		{detail{16, 24, 1, 1, 0}, detail{8, 16, 1, 1, 0}},
-		{detail{8, 16, 1, 1, 0}, detail{}},
-		{detail{}, detail{}},
+	// enough. Scenarios that held give way first, then the points of load.
+	details = []struct {
+		told, held detail
+		load       int // points in time, over all measurements
+	}{
+		{full, full, loadPoints},
+		{full, detail{160, 100, 8, 4, 16}, loadPoints},
+		{detail{200, 120, 12, 8, 20}, detail{60, 60, 4, 2, 8}, loadPoints},
+		{detail{60, 60, 4, 4, 8}, detail{30, 40, 4, 2, 4}, loadPoints / 2},
+		{detail{30, 40, 4, 2, 4}, detail{16, 24, 2, 1, 0}, loadPoints / 4},
+		{detail{16, 24, 2, 1, 2}, detail{8, 16, 1, 1, 0}, loadPoints / 8},
+		{detail{16, 24, 1, 1, 0}, detail{8, 16, 1, 1, 0}, loadPoints / 8},
+		{detail{8, 16, 1, 1, 0}, detail{4, 12, 1, 1, 0}, loadPoints / 16},
+		{detail{8, 16, 1, 1, 0}, detail{}, loadPoints / 16},
+		{detail{}, detail{}, loadPoints / 16},
 	}
 )
 
-// HTML writes report.html: one file without scripts, which asks for nothing
-// from anywhere. The pictures come from the histories below run.Dir; one that is missing or
+// HTML writes report.html: one file which asks for nothing from anywhere, and
+// holds scripts only if there are charts of load to draw. The pictures of scenarios come from the histories below run.Dir; one that is missing or
 // corrupt is said so in its place. With many scenarios each is shown in less
 // detail, and the page says that too.
 func HTML(w io.Writer, run harness.Run) error {
@@ -68,10 +72,16 @@ func HTML(w io.Writer, run harness.Run) error {
 	for _, r := range run.Scenarios {
 		drawn = append(drawn, sectionOf(run, r))
 	}
+	var loads []load.Result
+	for _, l := range run.Load {
+		loads = append(loads, believable(l))
+	}
+	ms := measurements(loads)
 	var b bytes.Buffer
 	for i, d := range details {
 		b.Reset()
 		p := pageOf(run)
+		p.Load = loadPartOf(ms, d.load)
 		p.Reduced = i > 0
 		for _, s := range drawn {
 			p.Sections = append(p.Sections, s.with(d.told, d.held))
@@ -102,9 +112,7 @@ type page struct {
 	Rows     []row
 	Sections []section
 	Reduced  bool
-	Load     []load.Result
-
-	Throughput, Latency, Reprocessed template.HTML
+	Load     *loadPart
 }
 
 // row is one line of the matrix of scenarios and checks.
@@ -130,17 +138,10 @@ func pageOf(run harness.Run) page {
 	if p.State == stateNone {
 		p.State.Word = "no verdict"
 	}
-	sum := sha256.Sum256([]byte(styleText))
-	p.CSP = "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; base-uri 'none'; form-action 'none'"
 	for i, r := range run.Scenarios {
 		p.Rows = append(p.Rows, rowOf(i, r, p.Checks))
 	}
-	for _, l := range run.Load {
-		p.Load = append(p.Load, believable(l))
-	}
-	if len(p.Load) > 0 {
-		p.Throughput, p.Latency, p.Reprocessed = throughputChart(p.Load), latencyChart(p.Load), reprocessedChart(p.Load)
-	}
+	p.CSP = policy(len(run.Load) > 0)
 	return p
 }
 

@@ -168,29 +168,6 @@ func finite(vs ...float64) bool {
 	return true
 }
 
-// believable returns l, or, where one of its figures is no number, l without
-// such figures and marked invalid: JSON has no NaN, and a chart no place for it.
-func believable(l load.Result) load.Result {
-	t := &l.Latency
-	fields := []*float64{&l.Rate, &l.Seconds, &l.Through, &l.MBps, &l.LateMS, &l.Reprocessed.Predicted,
-		&t.P50, &t.P90, &t.P99, &t.P999, &t.Max, &t.Mean}
-	wrong := false
-	for _, f := range fields {
-		if !finite(*f) {
-			*f, wrong = 0, true
-		}
-	}
-	all := len(t.Percentiles)
-	t.Percentiles = slices.DeleteFunc(slices.Clone(t.Percentiles), func(p [2]float64) bool { return !finite(p[0], p[1]) })
-	if wrong || len(t.Percentiles) != all {
-		if l.Valid || l.Reason == "" {
-			l.Reason = "a figure of this measurement was not a number and is left out"
-		}
-		l.Valid = false
-	}
-	return l
-}
-
 // ReadJSON reads dir/report.json back. Run.Dir is dir, wherever the run was
 // written first. A report of another format version is an error that says so.
 func ReadJSON(dir string) (harness.Run, error) {

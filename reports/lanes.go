@@ -148,7 +148,7 @@ func (p *lanesPicture) bands(rows [][]span) {
 
 func (p *lanesPicture) axis() {
 	p.phases()
-	for _, s := range p.x.ticks(10) {
+	for _, s := range p.x.ticks(min(10, max(p.detail.points/2, 3))) {
 		x := p.x.at(s)
 		p.line("grid", x, p.top, x, p.bottom)
 		p.text("tick", "middle", x, p.bottom+14, number(s)+" s")

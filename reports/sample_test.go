@@ -3,7 +3,6 @@ package reports_test
 import (
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"testing"
@@ -12,7 +11,6 @@ import (
 	"github.com/ksim-dev/ksim/harness"
 	"github.com/ksim-dev/ksim/harness/check"
 	"github.com/ksim-dev/ksim/harness/history"
-	"github.com/ksim-dev/ksim/harness/load"
 )
 
 const topic = "orders"
@@ -208,26 +206,6 @@ func violatedChecks() []check.Result {
 		Story: []string{"09:30:02.300 m1 was killed", "09:30:02.900 m2 was given partition 0", "09:30:03.620 m1#2 committed 48, refused: <ILLEGAL_GENERATION> | *all*"},
 	}}
 	return cs
-}
-
-func sampleLoad() []load.Result {
-	var out []load.Result
-	for i, batch := range []int{10, 100, 1000} {
-		base := []float64{3.1, 7.4, 46}[i]
-		var curve [][2]float64
-		for n := 0.0; n <= 4; n += 0.05 {
-			curve = append(curve, [2]float64{100 * (1 - math.Pow(10, -n)), base * (0.6 + 0.4*n + 0.12*n*n*n)})
-		}
-		v := func(n float64) float64 { return base * (0.6 + 0.4*n + 0.12*n*n*n) }
-		out = append(out, load.Result{
-			BatchSize: batch, Rate: 2000, Seconds: 5, Messages: 10000, Size: 256, Through: []float64{1712.4, 1998.7, 1999.2}[i], MBps: 0.51,
-			Latency: load.Latency{P50: v(0.301), P90: v(1), P99: v(2), P999: v(3), Max: v(4), Mean: base, Percentiles: curve},
-			PeakLag: []int64{4120, 230, 1900}[i], Valid: i != 0,
-			Reprocessed: load.Reprocessed{Measured: []int{6, 71, 480}[i], Predicted: []float64{5.5, 50.5, 500.5}[i], Low: 1, High: batch, Crashes: 1},
-		})
-	}
-	out[0].Reason = "the generator was 312 ms behind its schedule"
-	return out
 }
 
 // sampleRun is a run with every verdict in it, whose files lie in dir.

@@ -74,14 +74,10 @@ func textWidth(s string) float64 { return 6.3 * float64(len([]rune(s))) }
 type scale struct {
 	min, max float64 // of the values
 	lo, hi   float64 // where they go
-	log      bool
 }
 
 func (s scale) at(v float64) float64 {
 	lo, hi := s.min, s.max
-	if s.log {
-		lo, hi, v = math.Log10(lo), math.Log10(hi), math.Log10(max(v, s.min))
-	}
 	if hi <= lo {
 		return s.lo
 	}
@@ -89,11 +85,8 @@ func (s scale) at(v float64) float64 {
 }
 
 // ticks are round values in the range, about n of them: 1, 2 and 5 times a
-// power of ten, powers of ten on a logarithmic scale.
+// power of ten.
 func (s scale) ticks(n int) []float64 {
-	if s.log {
-		return s.logTicks()
-	}
 	span := s.max - s.min
 	if span <= 0 || n < 1 {
 		return []float64{s.min}
@@ -108,23 +101,6 @@ func (s scale) ticks(n int) []float64 {
 	var out []float64
 	for i := math.Ceil(s.min / step); i*step <= s.max*(1+1e-9) && len(out) < 50; i++ {
 		out = append(out, i*step)
-	}
-	return out
-}
-
-func (s scale) logTicks() []float64 {
-	decades := math.Log10(s.max / s.min)
-	factors := []float64{1}
-	if decades < 2.5 {
-		factors = []float64{1, 2, 5}
-	}
-	var out []float64
-	for e := math.Floor(math.Log10(s.min)); e <= math.Ceil(math.Log10(s.max)); e++ {
-		for _, f := range factors {
-			if v := f * math.Pow(10, e); v >= s.min*(1-1e-9) && v <= s.max*(1+1e-9) {
-				out = append(out, v)
-			}
-		}
 	}
 	return out
 }
