@@ -5,6 +5,7 @@ import (
 
 	"github.com/ksim-dev/ksim/harness/check"
 	"github.com/ksim-dev/ksim/harness/load"
+	"github.com/ksim-dev/ksim/harness/load/tune"
 )
 
 // Result is what one run of one scenario came to.
@@ -46,6 +47,7 @@ type Run struct {
 	Partitions         int32
 	Scenarios          []Result
 	Load               []load.Result
+	Tune               *tune.Report // nil unless settings were tried
 }
 
 // Machine is where it ran; figures mean little without it.

@@ -113,6 +113,8 @@ type page struct {
 	Sections []section
 	Reduced  bool
 	Load     *loadPart
+	Tuned    []tuneRow // of a sweep, if there was one
+	Told     []string  // of it
 }
 
 // row is one line of the matrix of scenarios and checks.
@@ -137,6 +139,9 @@ func pageOf(run harness.Run) page {
 	}
 	if p.State == stateNone {
 		p.State.Word = "no verdict"
+	}
+	if run.Tune != nil {
+		p.Tuned, p.Told = tuneRows(run.Tune), tuneTold(run.Tune)
 	}
 	for i, r := range run.Scenarios {
 		p.Rows = append(p.Rows, rowOf(i, r, p.Checks))

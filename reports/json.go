@@ -14,6 +14,7 @@ import (
 	"github.com/ksim-dev/ksim/harness"
 	"github.com/ksim-dev/ksim/harness/check"
 	"github.com/ksim-dev/ksim/harness/load"
+	"github.com/ksim-dev/ksim/harness/load/tune"
 )
 
 // Format is the version of report.json and run.json that this package writes.
@@ -61,6 +62,7 @@ type reportV1 struct {
 	HarnessErrors int           `json:"harness_errors"`
 	Scenarios     []scenarioV1  `json:"scenarios"`
 	Load          []load.Result `json:"load"`
+	Tune          *tune.Report  `json:"tune,omitempty"`
 }
 
 type scenarioV1 struct {
@@ -93,7 +95,7 @@ func JSON(w io.Writer, run harness.Run) error {
 	doc := reportV1{
 		Format: Format, head: headOf(run),
 		Verdict: run.Verdict(), HarnessErrors: len(run.Failed()),
-		Scenarios: []scenarioV1{}, Load: []load.Result{},
+		Scenarios: []scenarioV1{}, Load: []load.Result{}, Tune: run.Tune,
 	}
 	for _, s := range run.Scenarios {
 		doc.Scenarios = append(doc.Scenarios, scenarioJSON(s))
@@ -208,7 +210,7 @@ func (doc reportV1) run(dir string) (harness.Run, error) {
 		ID: h.ID, Dir: dir, Version: h.Version, Command: h.Command, Subject: h.Subject, Kafka: h.Kafka, Seed: h.Seed,
 		Started: h.Started, Seconds: h.Seconds,
 		Machine: harness.Machine{OS: h.Machine.OS, Arch: h.Machine.Arch, CPUs: h.Machine.CPUs, GoVersion: h.Machine.Go},
-		Members: h.Members, BatchSize: h.BatchSize, Partitions: h.Partitions, Load: doc.Load,
+		Members: h.Members, BatchSize: h.BatchSize, Partitions: h.Partitions, Load: doc.Load, Tune: doc.Tune,
 	}
 	for _, s := range doc.Scenarios {
 		r, err := s.result()

@@ -37,6 +37,7 @@ func Markdown(w io.Writer, run harness.Run) error {
 	mdOpen(&b, run)
 	mdCausesTable(&b, run)
 	mdLoad(&b, run)
+	mdTune(&b, run.Tune)
 	_, err := w.Write(b.Bytes())
 	return err
 }

@@ -40,6 +40,7 @@ func Text(w io.Writer, run harness.Run, color bool) error {
 	p.violations(run)
 	p.unknowns(run)
 	p.load(run)
+	p.tune(run.Tune)
 	s := runState(run)
 	word := "NO VERDICT"
 	if s != stateNone {

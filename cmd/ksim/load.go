@@ -70,15 +70,15 @@ func loadVerb() *cobra.Command {
 	o.register(cmd, false)
 	o.registerEvidence(cmd)
 	plan.register(cmd)
+	cmd.Flags().DurationVar(&plan.batchWait, "batch-wait", plan.batchWait, "how long the subject waits for a batch to fill, given to it as KSIM_BATCH_WAIT_MS")
 	return cmd
 }
 
-// register adds the flags of load alone.
+// register adds the flags of a measurement.
 func (p *loadPlan) register(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.IntSliceVar(&p.batchSizes, "batch-size", p.batchSizes, "batch sizes to measure, one after the other, given to the subject as KSIM_BATCH_SIZE")
 	f.IntSliceVar(&p.batchSizes, "batch-sizes", p.batchSizes, "the same as --batch-size")
-	f.DurationVar(&p.batchWait, "batch-wait", p.batchWait, "how long the subject waits for a batch to fill, given to it as KSIM_BATCH_WAIT_MS")
 	f.StringVar(&p.rate, "rate", p.rate, "messages/s, open loop, or a profile that changes")
 	f.StringVar(&p.sizes, "size", "", "bytes of a message, or a distribution (default 256)")
 	f.DurationVar(&p.duration, "duration", p.duration, "how long to measure at each batch size")
@@ -134,14 +134,19 @@ func (p *loadPlan) config(batchSize int) (lc harness.LoadConfig, err error) {
 	return lc, err
 }
 
+// extra is the environment of the subject under load. Whole batches go to the sink in one request, where the subject can: one
+// request a record would measure HTTP and not the batch.
+func (p *loadPlan) extra(cfg harness.Config) map[string]string {
+	extra := merged(map[string]string{"KSIM_EFFECT": "batch"}, cfg.Extra)
+	if p.commitInterval > 0 {
+		extra["KSIM_COMMIT_INTERVAL_MS"] = strconv.FormatInt(p.commitInterval.Milliseconds(), 10)
+	}
+	return extra
+}
+
 // run measures one batch size after the other, each alone on the machine.
 func (p *loadPlan) run(ctx context.Context, cfg harness.Config, tell *progress) ([]load.Result, error) {
-	// Whole batches go to the sink in one request, where the subject can: one
-	// request a record would measure HTTP and not the batch.
-	cfg.Extra = merged(map[string]string{"KSIM_EFFECT": "batch"}, cfg.Extra)
-	if p.commitInterval > 0 {
-		cfg.Extra["KSIM_COMMIT_INTERVAL_MS"] = strconv.FormatInt(p.commitInterval.Milliseconds(), 10)
-	}
+	cfg.Extra = p.extra(cfg)
 	var results []load.Result
 	ceilings := map[int]float64{}
 	for _, size := range p.batchSizes {

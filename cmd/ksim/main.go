@@ -2,6 +2,7 @@
 //
 //	ksim run [flags] [-- command…]   judge a consumer over the scenarios
 //	ksim load [flags] [-- command…]  measure it under open-loop load
+//	ksim tune [flags] [-- command…]  find the batch size to run it with
 //	ksim check HISTORY…              judge saved histories again
 //	ksim report DIR                  write the reports of a run again
 //	ksim merge DIR… --out DIR        put together what several load generators measured
@@ -65,7 +66,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.AddCommand(initVerb(), runVerb(), loadVerb(), checkVerb(), reportVerb(), mergeVerb(), mutantsVerb(), listVerb(), dlqVerb(), docsVerb(), versionVerb())
+	root.AddCommand(initVerb(), runVerb(), loadVerb(), tuneVerb(), checkVerb(), reportVerb(), mergeVerb(), mutantsVerb(), listVerb(), dlqVerb(), docsVerb(), versionVerb())
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitHeld

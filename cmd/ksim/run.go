@@ -115,11 +115,12 @@ func choose(files, names []string) ([]harness.Scenario, error) {
 	return scenarios.SelectFrom(append(scenarios.All(), own...), names)
 }
 
-// job is one invocation of run or load.
+// job is one invocation of run, load or tune.
 type job struct {
 	cfg       harness.Config
 	scenarios []harness.Scenario
 	load      *loadPlan
+	tune      *tunePlan
 	progress  *progress
 }
 
@@ -166,7 +167,7 @@ func (j *job) run(cmd *cobra.Command, o *options) error {
 	_, werr := reports.WriteAll(result)
 	err = errors.Join(err, werr)
 	// What was seen before a failure is worth as much as without one.
-	if err == nil || len(result.Scenarios)+len(result.Load) > 0 {
+	if err == nil || len(result.Scenarios)+len(result.Load) > 0 || result.Tune != nil {
 		err = errors.Join(err, reports.Text(cmd.OutOrStdout(), result, useColour(cmd.OutOrStdout())))
 	}
 	if err != nil {
@@ -188,6 +189,10 @@ func (j *job) plan() string {
 		n := len(j.load.batchSizes)
 		parts = append(parts, fmt.Sprintf("load at %d batch %s", n, map[bool]string{true: "size", false: "sizes"}[n == 1]))
 	}
+	if j.tune != nil {
+		settings, _ := j.tune.settings() // they have been checked
+		parts = append(parts, fmt.Sprintf("up to %d trials of each of %d settings, %s each", j.tune.trials, len(settings), j.tune.warmup+j.tune.duration))
+	}
 	return strings.Join(parts, ", then ") + ","
 }
 
@@ -198,6 +203,10 @@ func (j *job) measure(ctx context.Context, result *harness.Run) error {
 		if result.Scenarios, err = harness.RunScenarios(ctx, j.cfg, j.scenarios); err != nil {
 			return err
 		}
+	}
+	if j.tune != nil {
+		result.Tune, err = j.tune.run(ctx, j.cfg, j.progress)
+		return err
 	}
 	if j.load == nil || ctx.Err() != nil {
 		return nil
@@ -224,6 +233,9 @@ func (j *job) status(ctx context.Context, stderr io.Writer, result harness.Run) 
 			errs = append(errs, fmt.Errorf("scenario %s: %w", f.Scenario, f.Err))
 		}
 		return errors.Join(errs...)
+	}
+	if result.Tune != nil && result.Tune.Unclear() {
+		return verdict(check.Unknown)
 	}
 	if len(result.Scenarios) == 0 {
 		for _, l := range result.Load {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -13,17 +15,53 @@ import (
 type Setting struct {
 	BatchSize   int           // records, the configured bound of a batch
 	BatchWait   time.Duration // how long the consumer waits for a batch to fill
-	Concurrency int           // handler calls at one time
+	Concurrency int           // handler calls at one time; 0 is what the consumer does by itself
 }
 
 // String is the setting as sentences and tables name it.
 func (s Setting) String() string {
+	if s.Concurrency == 0 {
+		return fmt.Sprintf("batch %d, wait %s", s.BatchSize, s.BatchWait)
+	}
 	return fmt.Sprintf("batch %d, wait %s, concurrency %d", s.BatchSize, s.BatchWait, s.Concurrency)
 }
 
 // Key is the setting as a name of a Go benchmark has it: without spaces, and in pairs that benchstat can group by.
 func (s Setting) Key() string {
+	if s.Concurrency == 0 {
+		return fmt.Sprintf("batch=%d/wait=%s", s.BatchSize, s.BatchWait)
+	}
 	return fmt.Sprintf("batch=%d/wait=%s/concurrency=%d", s.BatchSize, s.BatchWait, s.Concurrency)
+}
+
+// ParseSetting reads what Key writes. The wait and the concurrency may be left out.
+func ParseSetting(text string) (s Setting, err error) {
+	wrong := func(part, want string) (Setting, error) {
+		return Setting{}, fmt.Errorf("setting %q: %q is not %s; give one as batch=100/wait=50ms/concurrency=4, of which only the first is needed", text, part, want)
+	}
+	for part := range strings.SplitSeq(text, "/") {
+		name, value, _ := strings.Cut(part, "=")
+		switch name {
+		case "batch":
+			if s.BatchSize, err = strconv.Atoi(value); err != nil || s.BatchSize < 1 {
+				return wrong(part, "a batch size of 1 or more")
+			}
+		case "wait":
+			if s.BatchWait, err = time.ParseDuration(value); err != nil || s.BatchWait < 0 {
+				return wrong(part, "a wait such as 50ms")
+			}
+		case "concurrency":
+			if s.Concurrency, err = strconv.Atoi(value); err != nil || s.Concurrency < 1 {
+				return wrong(part, "a number of 1 or more")
+			}
+		default:
+			return wrong(part, "batch, wait or concurrency")
+		}
+	}
+	if s.BatchSize == 0 {
+		return wrong(text, "complete: it has no batch size")
+	}
+	return s, nil
 }
 
 // compare orders settings by batch size, then wait, then concurrency.
