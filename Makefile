@@ -28,7 +28,8 @@ run: ## run the main job: make run ARGS='--kafka containers -- python3 worker.py
 
 # Packages that judge whole consumers, for minutes and by their timing, run without the race
 # detector: it slows the harness down tenfold, and they would judge that. The catalogue runs once under
-# it (scenarios/spec), and so does the code that they share. One at a time: each makes full use of the machine. The mutants of cmd/ksim belong to them.
+# it (scenarios/spec), and so does the code that they share. One at a time: each makes full use of the machine. The mutants of cmd/ksim belong to them,
+# and the tests of reports in a browser, which has nothing to race with.
 WHOLE = ./scenarios ./examples ./examples/mutants ./examples/python
 RACED = $(filter-out $(WHOLE:./%=github.com/ksim-dev/ksim/%),$(shell $(GO) list ./...))
 
@@ -39,7 +40,7 @@ test: ## test everything, under the race detector but for what judges whole cons
 		echo "KSIM_REQUIRE_CONTAINERS=1, but no Docker answers. On Debian, as root: make docker kafka-image" >&2; exit 1; fi
 	@$(if $(filter ./...,$(PKG)),cd consumer/bench && $(GO) test -race ./...)
 	@$(GO) run ./internal/testsummary $(if $(filter ./...,$(PKG)),\
-		$(TEST) -race -skip '^TestMutants$$' $(RACED) -- $(TEST) -p 1 $(WHOLE) -- $(TEST) -run '^TestMutants$$' ./cmd/ksim, \
+		$(TEST) -race -skip '^Test(Mutants$$|Browser)' $(RACED) -- $(TEST) -p 1 $(WHOLE) -- $(TEST) -p 1 -run '^Test(Mutants$$|Browser)' ./cmd/ksim ./reports, \
 		$(TEST) -race $(PKG))
 
 race: ## repeat tests under the race detector to find rare failures: make race PKG=./harness/tap COUNT=50

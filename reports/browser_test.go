@@ -129,7 +129,7 @@ func ask[T any](t *testing.T, v *visit, expression string) T {
 
 // The page in a real browser: every chart is drawn, nothing is asked for, the policy is kept, and axe finds no barrier,
 // in light and in dark. KSIM_SCREENSHOTS=DIR keeps what it looks like.
-func TestPageInABrowser(t *testing.T) {
+func TestBrowserShowsThePage(t *testing.T) {
 	axe, err := os.ReadFile("testdata/axe.min.js")
 	if err != nil {
 		t.Fatal(err)
@@ -194,7 +194,7 @@ func screenshot(t *testing.T, v *visit, name string) {
 }
 
 // Who has no script, or an old browser, reads the tables.
-func TestPageWithoutCharts(t *testing.T) {
+func TestBrowserWithoutCharts(t *testing.T) {
 	const tables = `[...document.querySelectorAll("details.numbers")].filter((d) => !d.open || !d.querySelector("td").checkVisibility()).length`
 	run := harness.Run{Load: sampleLoad()}
 	t.Run("no script", func(t *testing.T) {
