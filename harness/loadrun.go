@@ -71,8 +71,8 @@ func RunLoad(ctx context.Context, cfg Config, lc LoadConfig) (load.Result, error
 	switch {
 	case errors.As(err, &subj) && !subj.CannotStart:
 		res.Valid, res.Reason, err = false, subj.Error(), nil
-	case ctx.Err() != nil:
-		res.Valid, res.Reason = false, interrupted
+	case ctx.Err() != nil: // what was seen until then is kept; what else went wrong did so because of it
+		res.Valid, res.Reason, err = false, interrupted, nil
 	}
 	return res, errors.Join(err, rerr)
 }

@@ -15,12 +15,12 @@ func every(d time.Duration) func(int) time.Duration {
 	return func(i int) time.Duration { return time.Duration(i) * d }
 }
 
-// A span in 16 bits is the span, but for one part in 2000, and keeps the order.
+// A span in 16 bits is the span, but for one part in 2048, and keeps the order.
 func TestShort(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := time.Duration(rapid.Int64Range(0, int64(40*24*time.Hour)).Draw(t, "d"))
 		got := shorten(d).span()
-		if diff := (got - d).Abs(); diff > max(time.Microsecond, d/2000) {
+		if diff := (got - d).Abs(); diff > max(time.Microsecond, d/2048) {
 			t.Fatalf("%s became %s", d, got)
 		}
 		more := d + time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "more"))
