@@ -13,8 +13,8 @@ const (
 	maxLate = 50 * time.Millisecond
 	// maxLateShare is the share of p99 that may be the generator's own delay at p99.
 	maxLateShare = 0.1
-	// minThrough is the share of the offered rate that a consumer which keeps up does.
-	minThrough = 0.9
+	// MinThrough is the share of the offered rate that a consumer which keeps up does.
+	MinThrough = 0.9
 	// MinCeiling is how much more a consumer that does nothing has to reach, at the same settings, than what is claimed.
 	MinCeiling = 1.5
 	// maxSteal is the share of the machine that other guests of its host may take.
@@ -41,7 +41,7 @@ func (r *Result) Judge(failed, undone int) {
 	}
 	wrong(failed > 0, "%d messages were not acknowledged by the broker: see whether it is healthy", failed)
 	wrong(undone > 0, "%d messages were never done", undone)
-	wrong(r.Through < minThrough*r.Rate, "the consumer kept up with %.0f of %.0f messages/s: its latency grows with the length of the run; choose a lower --rate", r.Through, r.Rate)
+	wrong(r.Through < MinThrough*r.Rate, "the consumer kept up with %.0f of %.0f messages/s: its latency grows with the length of the run; choose a lower --rate", r.Through, r.Rate)
 	if c := r.Ceiling; c != nil {
 		wrong(c.Ratio < MinCeiling, "a consumer that does nothing reaches %.0f messages/s here, %.2f times what is claimed, and %g times are asked for: it is the harness and the machine that were measured; choose a lower --rate, or larger batches", c.Through, c.Ratio, MinCeiling)
 	}
@@ -49,6 +49,13 @@ func (r *Result) Judge(failed, undone int) {
 	if len(reasons) > 0 {
 		r.Valid, r.Reason = false, strings.Join(reasons, "; ")
 	}
+}
+
+// FellBehind tells whether r is invalid because the subject did not keep up, and not because of the generator, the broker or
+// the machine.
+func (r *Result) FellBehind() bool {
+	late := time.Duration(r.LateMS * float64(time.Millisecond))
+	return !r.Valid && r.Seconds > 0 && r.Rate > 0 && late <= maxLate && r.Through < MinThrough*r.Rate && (r.Ceiling == nil || r.Ceiling.Ratio >= MinCeiling)
 }
 
 // pauses are those of the machine and of the generator that explain the tail.

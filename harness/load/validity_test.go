@@ -70,3 +70,29 @@ func TestThin(t *testing.T) {
 		t.Errorf("%d points of 3", len(got))
 	}
 }
+
+// Only a subject that did not keep up, on a machine on which something could be measured, fell behind.
+func TestFellBehind(t *testing.T) {
+	behind := func(change func(*Result)) bool {
+		r := sound()
+		r.Seconds, r.Through = 10, 500
+		change(&r)
+		r.Judge(0, 0)
+		return r.FellBehind()
+	}
+	for name, c := range map[string]struct {
+		change func(*Result)
+		want   bool
+	}{
+		"behind":            {func(*Result) {}, true},
+		"no ceiling":        {func(r *Result) { r.Ceiling = nil }, true},
+		"late generator":    {func(r *Result) { r.LateMS = 80 }, false},
+		"low ceiling":       {func(r *Result) { r.Ceiling.Ratio = 1.2 }, false},
+		"kept up":           {func(r *Result) { r.Through = 1000 }, false},
+		"nothing was heard": {func(r *Result) { r.Seconds = 0 }, false},
+	} {
+		if got := behind(c.change); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}

@@ -7,12 +7,6 @@ import (
 	"github.com/ksim-dev/ksim/harness/load"
 )
 
-// keepUp is the share of the offered rate that a setting must get done: below it a trial is invalid, see harness.RunLoad.
-const keepUp = 0.9
-
-// maxLateMS is how late the generator may be in a trial that says anything about the subject, in ms.
-const maxLateMS = 50
-
 // Point is one setting and what its trials say.
 type Point struct {
 	Setting Setting       `json:"setting"`
@@ -45,7 +39,7 @@ func NewPoint(s Setting, trials []load.Result) Point {
 	valid := validOf(p.Trials)
 	p.Valid, p.Invalid = len(valid), len(p.Trials)-len(valid)
 	for _, r := range p.Trials {
-		if fellBehind(r) {
+		if r.FellBehind() {
 			p.Behind++
 		}
 	}
@@ -97,11 +91,6 @@ func validOf(trials []load.Result) (out []load.Result) {
 		}
 	}
 	return out
-}
-
-// fellBehind tells whether a trial is invalid because of the subject, and not of the generator or the machine.
-func fellBehind(r load.Result) bool {
-	return !r.Valid && r.Seconds > 0 && r.Rate > 0 && r.LateMS <= maxLateMS && r.Through < keepUp*r.Rate
 }
 
 func summaryOf(m Metric, valid []load.Result) Summary {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"github.com/ksim-dev/ksim/harness/load"
 )
 
 // SLO is what a setting has to keep. A bound of 0 is none. Whatever it says, a setting has to keep up with the offered rate.
@@ -41,7 +43,7 @@ type bound struct {
 
 // bounds lists what p has to keep.
 func (s SLO) bounds(p Point) []bound {
-	out := []bound{{Throughput, max(keepUp*p.Rate, s.MinThroughput)}}
+	out := []bound{{Throughput, max(load.MinThrough*p.Rate, s.MinThroughput)}}
 	for _, b := range []bound{
 		{P50, inMS(s.LatencyP50)}, {P99, inMS(s.LatencyP99)}, {P999, inMS(s.LatencyP999)}, {Reprocessed, float64(s.MaxReprocessed)},
 	} {
