@@ -114,9 +114,9 @@ func quantity(field, title string) obj {
 	return obj{"field": field, "type": "quantitative", "title": title, "axis": obj{"format": "~r"}}
 }
 
-// logarithmic is a quantity on a logarithmic axis.
-func logarithmic(field, title string) obj {
-	q := quantity(field, title)
+// logLatency is a latency on a logarithmic axis.
+func logLatency(field string) obj {
+	q := quantity(field, "latency, ms (log)")
 	q["scale"] = obj{"type": "log", "nice": false, "padding": 6}
 	q["axis"] = obj{"format": "~r", "tickCount": 5}
 	return q

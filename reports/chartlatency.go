@@ -56,7 +56,7 @@ func latencyChart(ms []measurement, most int) (chart, bool) {
 	colour, dash := lineStyles("batch", "batch size", labels(ms))
 	c.Spec = layered(chartHigh+60, obj{
 		"data": values(rows), "mark": obj{"type": "line"},
-		"encoding": obj{"x": x, "y": logarithmic("ms", "latency, ms (log)"), "color": colour, "strokeDash": dash},
+		"encoding": obj{"x": x, "y": logLatency("ms"), "color": colour, "strokeDash": dash},
 	})
 	c.Tables = []numberTable{t}
 	return c, true
@@ -102,8 +102,8 @@ func closedLoopChart(ms []measurement) (chart, bool) {
 	}
 	y := obj{"field": "row", "type": "nominal", "sort": order, "title": nil, "axis": obj{"grid": true}}
 	domain := []string{"open loop", "closed loop"}
-	x := logarithmic("ms", "latency, ms (log)")
-	from := logarithmic("open", "latency, ms (log)")
+	x := logLatency("ms")
+	from := logLatency("open")
 	c.Spec = layered(20*len(order),
 		obj{"data": values(pairs), "mark": obj{"type": "rule", "strokeWidth": 2}, "encoding": obj{"y": y, "x": from, "x2": obj{"field": "closed"}}},
 		obj{"data": values(points), "mark": obj{"type": "point", "size": 90, "opacity": 1, "filled": true}, "encoding": obj{"y": y, "x": x,

@@ -98,7 +98,7 @@ func latencyTime(m measurement, p period, steps []load.Interval) chart {
 	bands.clear(colour, dash)
 	colour["title"], dash["title"] = nil, nil
 	c.Spec = layered(chartHigh, append(bands.layers(p),
-		obj{"data": values(rows), "mark": obj{"type": "line"}, "encoding": obj{"x": p.axis("t"), "y": logarithmic("ms", "latency, ms (log)"), "color": colour, "strokeDash": dash}},
+		obj{"data": values(rows), "mark": obj{"type": "line"}, "encoding": obj{"x": p.axis("t"), "y": logLatency("ms"), "color": colour, "strokeDash": dash}},
 		obj{"data": values(joins), "mark": obj{"type": "point", "shape": "triangle-up", "filled": true, "size": 60, "opacity": 1, "color": "var(--ink)"},
 			"encoding": obj{"x": p.axis("t"), "y": obj{"value": chartHigh - 4}}})...)
 	c.Tables = append([]numberTable{t}, faultTable(m)...)

@@ -36,30 +36,30 @@ func (s Setting) Key() string {
 
 // ParseSetting reads what Key writes. The wait and the concurrency may be left out.
 func ParseSetting(text string) (s Setting, err error) {
-	wrong := func(part, want string) (Setting, error) {
-		return Setting{}, fmt.Errorf("setting %q: %q is not %s; give one as batch=100/wait=50ms/concurrency=4, of which only the first is needed", text, part, want)
+	wrong := func(part, want string) error {
+		return fmt.Errorf("setting %q: %q is not %s; give one as batch=100/wait=50ms/concurrency=4, of which only the first is needed", text, part, want)
 	}
 	for part := range strings.SplitSeq(text, "/") {
 		name, value, _ := strings.Cut(part, "=")
 		switch name {
 		case "batch":
 			if s.BatchSize, err = strconv.Atoi(value); err != nil || s.BatchSize < 1 {
-				return wrong(part, "a batch size of 1 or more")
+				return Setting{}, wrong(part, "a batch size of 1 or more")
 			}
 		case "wait":
 			if s.BatchWait, err = time.ParseDuration(value); err != nil || s.BatchWait < 0 {
-				return wrong(part, "a wait such as 50ms")
+				return Setting{}, wrong(part, "a wait such as 50ms")
 			}
 		case "concurrency":
 			if s.Concurrency, err = strconv.Atoi(value); err != nil || s.Concurrency < 1 {
-				return wrong(part, "a number of 1 or more")
+				return Setting{}, wrong(part, "a number of 1 or more")
 			}
 		default:
-			return wrong(part, "batch, wait or concurrency")
+			return Setting{}, wrong(part, "batch, wait or concurrency")
 		}
 	}
 	if s.BatchSize == 0 {
-		return wrong(text, "complete: it has no batch size")
+		return Setting{}, wrong(text, "complete: it has no batch size")
 	}
 	return s, nil
 }
