@@ -86,9 +86,9 @@ func (NotEnoughReplicas) Member() string { return "" }
 
 // Inject implements Fault.
 func (f NotEnoughReplicas) Inject(ctx context.Context, env *Env) (string, error) {
-	topic, concerned := env.Log.Header().DeadLetterTopic, deadLetterDue
+	topic := env.Log.Header().DeadLetterTopic
 	if f.Of == Outputs {
-		topic, concerned = env.Log.Header().OutputTopic, func(e history.Event) bool { return e.Kind == history.EffectDone }
+		topic = env.Log.Header().OutputTopic
 	}
 	if topic == "" {
 		return "", Missed("there is no topic of %s", f.Of)
@@ -123,16 +123,62 @@ func (f NotEnoughReplicas) Inject(ctx context.Context, env *Env) (string, error)
 		if err != nil {
 			return "", Missed("broker %d was killed, and still counts as in sync: %v", away, err)
 		}
-		met, err := env.Log.Await(ctx, since, concerned)
+		met, err := f.met(ctx, env, since)
 		if err != nil {
 			return "", Missed("nothing that goes to %s came while copies were too few: %v", topic, err)
-		}
-		if err := pause(ctx, f.For); err != nil {
-			return "", err
 		}
 		return fmt.Sprintf("broker %d was killed: %v of %v have %s, which asks for %d; %s was met then, and it lasted for %s",
 			away, inSync, nodes, topic, len(nodes), met.Message, f.For), nil
 	}}.run(ctx, env)
+}
+
+// met waits for a record that the fault concerns, and then for as long as it is to last. Of outputs that is one whose effect is done
+// and whose transaction, which holds its output, was not committed all the time: all members may have begun such a transaction before
+// copies were seen to be too few, and then nothing new comes. One that ends all the same had its outputs acknowledged before.
+func (f NotEnoughReplicas) met(ctx context.Context, env *Env, since int64) (met history.Event, err error) {
+	if f.Of != Outputs {
+		if met, err = env.Log.Await(ctx, since, deadLetterDue); err != nil {
+			return met, err
+		}
+		return met, pause(ctx, f.For)
+	}
+	for {
+		var open bool
+		err := env.Log.AwaitState(ctx, func() bool {
+			met, open = newestOpen(env.Log.Events(0))
+			return open
+		})
+		if err != nil {
+			return met, err
+		}
+		if err := pause(ctx, f.For); err != nil {
+			return met, err
+		}
+		if !coveredBy(env.Log.Events(met.Seq), met) {
+			return met, nil
+		}
+	}
+}
+
+// newestOpen is the effect done last that no commit covers which was asked for since.
+func newestOpen(events []history.Event) (history.Event, bool) {
+	asked := map[int32]int64{}
+	for _, e := range slices.Backward(events) {
+		switch {
+		case e.Kind == history.CommitRequested:
+			asked[e.Partition] = max(asked[e.Partition], e.Offset)
+		case e.Kind == history.EffectDone && e.Offset >= asked[e.Partition]:
+			return e, true
+		}
+	}
+	return history.Event{}, false
+}
+
+// coveredBy tells whether a commit among the events covers the record of an effect.
+func coveredBy(events []history.Event, done history.Event) bool {
+	return slices.ContainsFunc(events, func(e history.Event) bool {
+		return e.Kind == history.CommitRequested && e.Partition == done.Partition && e.Offset > done.Offset
+	})
 }
 
 // deadLetterDue matches the refusal of an effect that no attempt can bring to an end.
