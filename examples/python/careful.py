@@ -47,6 +47,7 @@ class Careful:
         self.consumer = Consumer(self.settings())
         self.batch = collections.deque()  # delivered, not yet begun, in order
         self.done = {}  # partition -> next offset: finished, not yet committed
+        self.last = {}  # partition -> the record that was finished last, as long as it is ours
         self.current = None  # the record in hand
         self.action = None  # its business action, while it runs
         self.paused = []
@@ -139,11 +140,17 @@ class Careful:
     # One record
 
     def handle(self, msg):
+        # When it resumes after a rebalance, librdkafka 2.16 may hand over once more what the application has just taken.
+        # The time is compared too: a topic that was deleted and made anew has the same offsets.
+        if self.last.get(msg.partition()) == (msg.offset(), msg.timestamp()):
+            log.warning("%s: came again, and is done", where(msg))
+            return
         self.current = msg
         try:
             # Not "and self.current": a message without a value has the length 0, and is false.
             if self.attempts(msg) and self.current is not None:
                 self.done[msg.partition()] = msg.offset() + 1
+                self.last[msg.partition()] = (msg.offset(), msg.timestamp())
         except Gone as gone:
             log.warning("%s: dropped: %s", where(msg), gone)
         finally:
@@ -251,6 +258,7 @@ class Careful:
         self.batch = collections.deque(msg for msg in self.batch if msg.partition() not in gone)
         for partition in gone:
             self.done.pop(partition, None)
+            self.last.pop(partition, None)
         if self.current is not None and self.current.partition() in gone:
             self.current = None
 
