@@ -15,6 +15,7 @@ import (
 
 	"github.com/ksim-dev/ksim/harness"
 	"github.com/ksim-dev/ksim/harness/load"
+	"github.com/ksim-dev/ksim/internal/golden"
 )
 
 // charts are the specifications that the page draws, by the id of their place.
@@ -52,7 +53,7 @@ func TestChartsGolden(t *testing.T) {
 		if err := json.NewEncoder(&b).Encode(specs[name]); err != nil {
 			t.Fatal(err)
 		}
-		golden(t, "chart-"+name+".json", run.Dir, spread(b.Bytes()))
+		same(t, "chart-"+name+".json", run.Dir, spread(b.Bytes()))
 	}
 }
 
@@ -211,7 +212,7 @@ func TestNoChartIsLeftOver(t *testing.T) {
 		name := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(f), "chart-"), ".json")
 		if specs[name] == nil {
 			t.Errorf("no chart is called %s", name)
-			if *update {
+			if golden.Updating() {
 				_ = os.Remove(f)
 			}
 		}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"errors"
-	"flag"
 	"io"
 	"math"
 	"os"
@@ -19,53 +18,19 @@ import (
 
 	"github.com/ksim-dev/ksim/harness"
 	"github.com/ksim-dev/ksim/harness/check"
+	"github.com/ksim-dev/ksim/internal/golden"
 	"github.com/ksim-dev/ksim/reports"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files in testdata")
 
 // leftOut are the programs of a page, and the charts, which have golden files of their own.
 var leftOut = regexp.MustCompile(`(<script type="[^"]*" id="[^"]*">)[^<]*</script>`)
 
-// golden compares got with testdata/name; the temporary directory of the run reads DIR.
-func golden(t *testing.T, name, dir string, got []byte) {
+// same compares got with testdata/name; the temporary directory of the run reads DIR.
+func same(t *testing.T, name, dir string, got []byte) {
 	t.Helper()
 	got = bytes.ReplaceAll(got, []byte(dir), []byte("DIR"))
 	got = leftOut.ReplaceAll(got, []byte("${1}…</script>"))
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatalf("%v; run go test ./reports -update", err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s differs from the golden file; look at the change, then run go test ./reports -update\n%s", name, firstDifference(got, want))
-	}
-}
-
-func firstDifference(got, want []byte) string {
-	g, w := strings.Split(string(got), "\n"), strings.Split(string(want), "\n")
-	for i := range max(len(g), len(w)) {
-		var a, b string
-		if i < len(g) {
-			a = g[i]
-		}
-		if i < len(w) {
-			b = w[i]
-		}
-		if a != b {
-			return "got:  " + a + "\nwant: " + b
-		}
-	}
-	return ""
+	golden.Check(t, filepath.Join("testdata", name), got)
 }
 
 func TestGolden(t *testing.T) {
@@ -86,7 +51,7 @@ func TestGolden(t *testing.T) {
 			if err := f.write(&b, run); err != nil {
 				t.Fatal(err)
 			}
-			golden(t, f.name, dir, b.Bytes())
+			same(t, f.name, dir, b.Bytes())
 		})
 	}
 }
@@ -166,7 +131,7 @@ func TestReadJSONRoundTrip(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(first.Bytes(), second.Bytes()) {
-			t.Errorf("not the same after reading back:\n%s", firstDifference(second.Bytes(), first.Bytes()))
+			t.Errorf("not the same after reading back:\n%s", golden.Difference(second.Bytes(), first.Bytes()))
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"flag"
 	"os"
 	"path/filepath"
 	"slices"
@@ -9,9 +8,9 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
-)
 
-var update = flag.Bool("update", false, "write the golden files in testdata anew")
+	"github.com/ksim-dev/ksim/internal/golden"
+)
 
 // inProject makes a directory with these files the working directory.
 func inProject(t *testing.T, files map[string]string) {
@@ -102,22 +101,7 @@ func TestInit(t *testing.T) {
 				all.WriteString("\n== " + path + "\n" + string(text) + "\n")
 			}
 		}
-		golden(t, filepath.Join(home, "testdata", "init-"+language+".txt"), all.String())
-	}
-}
-
-func golden(t *testing.T, path, got string) {
-	t.Helper()
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if want, err := os.ReadFile(path); err != nil || got != string(want) {
-		t.Errorf("%s: %v\ngot\n%s\nwant\n%s", filepath.Base(path), err, got, want)
+		golden.Check(t, filepath.Join(home, "testdata", "init-"+language+".txt"), []byte(all.String()))
 	}
 }
 

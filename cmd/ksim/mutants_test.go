@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/ksim-dev/ksim/harness/mutant/matrix"
+	"github.com/ksim-dev/ksim/internal/golden"
 )
 
 // Every mutant is caught by the check that is meant for it, and no correct consumer
@@ -34,18 +35,18 @@ func TestMutants(t *testing.T) {
 			t.Errorf("%s: nobody expected %v to be violated", r.Name, r.Stray)
 		}
 	}
-	var golden strings.Builder
-	if err := m.Stable(&golden); err != nil {
+	var stable strings.Builder
+	if err := m.Stable(&stable); err != nil {
 		t.Fatal(err)
 	}
-	if *update {
+	if golden.Updating() {
 		path := filepath.Join("..", "..", "harness", "mutant", "matrix", "testdata", "matrix.golden")
-		if err := os.WriteFile(path, []byte(golden.String()), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(stable.String()), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
-	if got, want := present(golden.String(), absent), present(matrix.Golden, absent); got != want {
+	if got, want := present(stable.String(), absent), present(matrix.Golden, absent); got != want {
 		t.Errorf("the matrix is\n%s\nand was\n%s\n`go test ./cmd/ksim -run TestMutants -update` writes it anew", got, want)
 	}
 }

@@ -2,7 +2,6 @@ package script
 
 import (
 	"encoding/json"
-	"flag"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -15,9 +14,8 @@ import (
 	"github.com/ksim-dev/ksim/harness/fault"
 	"github.com/ksim-dev/ksim/harness/history"
 	"github.com/ksim-dev/ksim/harness/workload"
+	"github.com/ksim-dev/ksim/internal/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files in testdata anew")
 
 func read(t *testing.T, name string) string {
 	t.Helper()
@@ -80,15 +78,7 @@ func TestParseTellsEverything(t *testing.T) {
 	if err == nil {
 		t.Fatal("it was taken")
 	}
-	golden := filepath.Join("testdata", "bad.txt")
-	if *update {
-		if err := os.WriteFile(golden, []byte(err.Error()+"\n"), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if want := read(t, "bad.txt"); err.Error()+"\n" != want {
-		t.Errorf("got\n%v\nwant\n%s", err, want)
-	}
+	golden.Check(t, filepath.Join("testdata", "bad.txt"), []byte(err.Error()+"\n"))
 }
 
 func TestParseRefuses(t *testing.T) {

@@ -2,7 +2,6 @@ package hlog
 
 import (
 	"bytes"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -11,6 +10,8 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"pgregory.net/rapid"
+
+	"github.com/ksim-dev/ksim/internal/golden"
 )
 
 func sample() (Header, []Interval) {
@@ -21,21 +22,9 @@ func sample() (Header, []Interval) {
 	}
 }
 
-func golden(t *testing.T, name string, got []byte) {
+func check(t *testing.T, name string, got []byte) {
 	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s: got\n%s\nwant\n%s\n(-update writes it anew)", path, got, want)
-	}
+	golden.Check(t, filepath.Join("testdata", name), got)
 }
 
 func TestWriteGolden(t *testing.T) {
@@ -44,7 +33,7 @@ func TestWriteGolden(t *testing.T) {
 	if err := Write(&b, head, intervals); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "sample.hlog", b.Bytes())
+	check(t, "sample.hlog", b.Bytes())
 }
 
 // The reader of hdrhistogram-go, which knows nothing of this package, finds the same.
@@ -77,7 +66,7 @@ func TestPercentilesGolden(t *testing.T) {
 	if err := WritePercentiles(&b, h); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "sample.hgrm", b.Bytes())
+	check(t, "sample.hgrm", b.Bytes())
 	b.Reset()
 	if err := WritePercentiles(&b, histogram()); err != nil || !strings.Contains(b.String(), "Total count    =            0") {
 		t.Errorf("empty: %v\n%s", err, b.String())

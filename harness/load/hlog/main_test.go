@@ -1,7 +1,6 @@
 package hlog
 
 import (
-	"flag"
 	"testing"
 	"time"
 
@@ -9,8 +8,6 @@ import (
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 )
-
-var update = flag.Bool("update", false, "write the golden files instead of comparing with them")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 

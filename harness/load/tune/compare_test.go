@@ -55,13 +55,13 @@ func TestBenchstat(t *testing.T) {
 	if err := Benchstat(&buf, "batch=100", a, "batch 1000", b); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "benchstat.txt", buf.Bytes())
+	check(t, "benchstat.txt", buf.Bytes())
 
 	var few bytes.Buffer
 	if err := Benchstat(&few, "a", a[:1], "b", nil); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "benchstat-few.txt", few.Bytes())
+	check(t, "benchstat-few.txt", few.Bytes())
 
 	// The reader of benchstat takes every trial, and stumbles over nothing.
 	trials := 0
@@ -86,7 +86,7 @@ func TestBenchmarkLines(t *testing.T) {
 	if err := BenchmarkLines(&buf, points(run{batch: 10, p99: 5, trials: 1}, run{batch: 20, wait: 5 * ms, p99: 6, trials: 2})); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "lines.txt", buf.Bytes())
+	check(t, "lines.txt", buf.Bytes())
 	full := writer{}
 	if BenchmarkLines(full, points(run{batch: 10})) == nil || Benchstat(full, "a", []load.Result{}, "b", nil) == nil {
 		t.Error("a writer that fails goes unnoticed")

@@ -79,7 +79,7 @@ func TestRecommend(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
-	golden(t, "recommendations.txt", buf.Bytes())
+	check(t, "recommendations.txt", buf.Bytes())
 }
 
 // What is recommended keeps the SLO for sure and is on the front of those that do; and a change that is announced comes true.
@@ -134,7 +134,7 @@ func TestDecided(t *testing.T) {
 	for _, v := range Decided(ps, SLO{LatencyP99: 250 * ms}, 6) {
 		fmt.Fprintf(&buf, "%s: %s\n", v.Setting, v.Why)
 	}
-	golden(t, "decided.txt", buf.Bytes())
+	check(t, "decided.txt", buf.Bytes())
 	if got := Decided(ps, SLO{LatencyP99: 250 * ms}, 8); len(got) != 0 {
 		t.Errorf("decided with too few trials: %v", got)
 	}

@@ -1,39 +1,19 @@
 package tune
 
 import (
-	"bytes"
-	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/ksim-dev/ksim/harness/load"
+	"github.com/ksim-dev/ksim/internal/golden"
 )
 
-var update = flag.Bool("update", false, "write the golden files in testdata anew")
-
-// golden compares got with testdata/name.
-func golden(t *testing.T, name string, got []byte) {
+// check compares got with testdata/name.
+func check(t *testing.T, name string, got []byte) {
 	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatalf("%v; run go test ./harness/load/tune -update", err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("%s differs from the golden file; look at the change, then run go test ./harness/load/tune -update\n%s", name, got)
-	}
+	golden.Check(t, filepath.Join("testdata", name), got)
 }
 
 // run is what a made-up setting does on average.
