@@ -3,8 +3,11 @@ package harness
 import (
 	"time"
 
+	"github.com/HdrHistogram/hdrhistogram-go"
+
 	"github.com/ksim-dev/ksim/harness/history"
 	"github.com/ksim-dev/ksim/harness/load"
+	"github.com/ksim-dev/ksim/harness/load/hlog"
 )
 
 // Bounds of what a result keeps over time.
@@ -26,7 +29,7 @@ func (l *loadRun) result(ceiling float64) (load.Result, error) {
 	}
 	h := l.log.History()
 	window := load.Window{From: l.lc.Warmup, To: l.lc.Warmup + l.lc.Duration}
-	files := &loadFiles{dir: l.dir, start: h.Header.Start.Add(l.start)}
+	files := stageFiles{started: h.Header.Start.Add(l.start), logs: map[load.Stage][]hlog.Interval{}}
 	m, err := load.Measurement{
 		Records: l.records.Records, Seen: load.See(h, l.start), Window: window, Until: l.until, Step: stepOf(l.lc.Duration),
 		ByCommit: l.cfg.Evidence == history.EvidenceCommits, Each: files.interval,
@@ -36,11 +39,11 @@ func (l *loadRun) result(ceiling float64) (load.Result, error) {
 	}
 	seconds := l.lc.Duration.Seconds()
 	res.Seconds, res.Messages, res.PeakLag, res.Intervals = seconds, m.Messages, m.PeakLag, m.Intervals
-	res.Started = files.start.Add(l.lc.Warmup)
+	res.Started = files.started.Add(l.lc.Warmup)
 	res.Through = float64(m.Done) / seconds
 	res.MBps = res.Through * l.lc.Sizes.Mean() / 1e6
 	res.Latency = load.Summary(m.All[load.Total])
-	res.LateMS = load.Summary(m.All[load.Schedule]).Max
+	res.LateMS = float64(m.All[load.Schedule].Max()) / 1000
 	closed := load.Summary(m.Closed)
 	res.ClosedLoop = &closed
 	for _, s := range load.Stages() {
@@ -54,7 +57,32 @@ func (l *loadRun) result(ceiling float64) (load.Result, error) {
 	l.overTime(&res, h)
 	res.Judge(m.Failed, m.Undone)
 	l.countReprocessed(&res)
-	return res, files.write(m.All)
+	return res, files.write(l.dir, res, m.All)
+}
+
+// stageFiles gathers the histograms of a load run, interval by interval.
+type stageFiles struct {
+	started time.Time // the schedule, by the wall clock
+	logs    map[load.Stage][]hlog.Interval
+}
+
+// interval keeps one interval; h is good until it returns. A stage of which nothing is known has no log.
+func (f stageFiles) interval(from, to time.Duration, h load.Histograms) error {
+	for s, stage := range h {
+		if stage.TotalCount() > 0 {
+			iv := hlog.Interval{Start: f.started.Add(from), Length: to - from, Histogram: stage.Clone()}
+			f.logs[load.Stage(s)] = append(f.logs[load.Stage(s)], iv)
+		}
+	}
+	return nil
+}
+
+func (f stageFiles) write(dir string, res load.Result, all load.Histograms) error {
+	whole := map[load.Stage]*hdrhistogram.Histogram{}
+	for s, h := range all {
+		whole[load.Stage(s)] = h
+	}
+	return load.Part{Result: res, Logs: f.logs, Histograms: whole}.Write(dir, "")
 }
 
 // stepOf is the length of an interval: so many fit into the measured part that a chart can show them.

@@ -122,7 +122,7 @@ type loadRun struct {
 
 // newLoadRun makes all that a load needs, with message i due at due(i).
 func newLoadRun(ctx context.Context, cfg Config, lc LoadConfig, kafka backend.Kafka, name string, due func(i int) time.Duration) (*loadRun, error) {
-	l := &loadRun{lc: lc, dir: filepath.Join(cfg.Dir, "load", name)}
+	l := &loadRun{lc: lc, dir: filepath.Join(cfg.Dir, load.DirName, name)}
 	spec := workload.SourceSpec{Partitions: cfg.Partitions, Keys: cfg.Keys, Sizes: lc.Sizes, Seed: cfg.Seed, Template: cfg.Template}
 	if cfg.Zipf > 0 {
 		spec.Distribution, spec.ZipfS = workload.Zipf, cfg.Zipf

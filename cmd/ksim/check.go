@@ -15,6 +15,7 @@ import (
 	"github.com/ksim-dev/ksim/harness"
 	"github.com/ksim-dev/ksim/harness/check"
 	"github.com/ksim-dev/ksim/harness/history"
+	"github.com/ksim-dev/ksim/harness/load"
 	"github.com/ksim-dev/ksim/reports"
 	"github.com/ksim-dev/ksim/scenarios"
 )
@@ -132,9 +133,6 @@ func judgeFile(stderr io.Writer, path string) (harness.Result, history.Header, e
 	return res, h.Header, nil
 }
 
-// loadDir is where the load runs of a run are.
-const loadDir = "load"
-
 // findHistories expands directories to the histories below them, those of a
 // run in the order of the catalogue.
 func findHistories(args []string) ([]string, error) {
@@ -154,7 +152,7 @@ func findHistories(args []string) ([]string, error) {
 		}
 		n := len(files)
 		err = filepath.WalkDir(a, func(path string, d os.DirEntry, err error) error {
-			if err == nil && d.Name() == "history.jsonl" && filepath.Base(filepath.Dir(filepath.Dir(path))) != loadDir {
+			if err == nil && d.Name() == "history.jsonl" && filepath.Base(filepath.Dir(filepath.Dir(path))) != load.DirName {
 				files = append(files, path)
 			}
 			return err

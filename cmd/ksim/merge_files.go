@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/ksim-dev/ksim/harness/load"
@@ -16,7 +15,7 @@ func partDir(dir string, r load.Result) (string, error) {
 	if !filepath.IsLocal(r.Name) {
 		return "", fmt.Errorf("%s: the name %q of a measurement leads out of its directory", dir, r.Name)
 	}
-	return filepath.Join(dir, "load", r.Name), nil
+	return filepath.Join(dir, load.DirName, r.Name), nil
 }
 
 // readPart reads the logs of one measurement of the run in dir.
@@ -45,39 +44,11 @@ func readPart(dir string, r load.Result) (load.Part, error) {
 	return p, nil
 }
 
-// writePart writes, for each stage of a merged measurement, the log of all intervals and the percentiles of the measured part.
+// writePart writes the files of a merged measurement.
 func writePart(dir string, p load.Part) error {
 	to, err := partDir(dir, p.Result)
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(to, 0o755); err != nil {
-		return err
-	}
-	for stage, log := range p.Logs {
-		head := hlog.Header{StartTime: p.Result.Started, Comments: []string{
-			fmt.Sprintf("[ksim: stage %s, values in microseconds, merged of %q]", stage, p.Name),
-		}}
-		for _, iv := range log { // of the warm-up, or moved to the grid
-			if iv.Start.Before(head.StartTime) {
-				head.StartTime = iv.Start
-			}
-		}
-		path := filepath.Join(to, stage.String())
-		if err := hlog.WriteFile(path+".hlog", head, log); err != nil {
-			return err
-		}
-		if err := writePercentiles(path+".hgrm", p, stage); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func writePercentiles(path string, p load.Part, stage load.Stage) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(hlog.WritePercentiles(f, p.Histograms[stage]), f.Close())
+	return p.Write(to, fmt.Sprintf("merged of %q", p.Name))
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
 // ReadFile reads the interval log at path; errors name it.
@@ -23,6 +25,15 @@ func ReadFile(path string) ([]Interval, Header, error) {
 func WriteFile(path string, head Header, intervals []Interval) error {
 	var b bytes.Buffer
 	if err := Write(&b, head, intervals); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return os.WriteFile(path, b.Bytes(), 0o644)
+}
+
+// WritePercentilesFile writes the percentile distribution of h to path, in place of what was there.
+func WritePercentilesFile(path string, h *hdrhistogram.Histogram) error {
+	var b bytes.Buffer
+	if err := WritePercentiles(&b, h); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return os.WriteFile(path, b.Bytes(), 0o644)
