@@ -6,7 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/ksim-dev/ksim/harness/history"
+	"github.com/ksim-dev/ksim/harness/fault"
 	"github.com/ksim-dev/ksim/harness/load"
 	"github.com/ksim-dev/ksim/harness/sink"
 )
@@ -21,63 +21,68 @@ type crashed struct {
 }
 
 // crash kills the member at an effect that may be anywhere in a batch, so often as asked, each time once the group has
-// caught up with the load.
+// caught up with the load. Fewer crashes than asked for are seen in the result.
 func (l *loadRun) crash(ctx context.Context) error {
 	place := rand.New(rand.NewPCG(uint64(l.cfg.Seed), 7))
-	for range l.lc.Crashes {
-		bounded, cancel := context.WithTimeout(ctx, l.cfg.FaultBound)
-		made, err := l.crashOnce(bounded, 1+place.IntN(2*l.lc.BatchSize))
-		cancel()
-		if err != nil || !made { // fewer crashes than asked for are seen in the result
+	for n := 1; n <= l.lc.Crashes; n++ {
+		if l.caughtUp(ctx) != nil {
+			return nil
+		}
+		err := fault.Run(ctx, l.faults, crashUnderLoad{l, 1 + place.IntN(2*l.lc.BatchSize)})
+		if err != nil || len(l.crashes) < n {
 			return err
 		}
 	}
 	return nil
 }
 
-func (l *loadRun) crashOnce(ctx context.Context, after int) (made bool, err error) {
-	if l.caughtUp(ctx) != nil {
-		return false, nil
-	}
-	armed := l.sink.Add(sink.Rule{Member: crashTarget, After: after, Times: 1, Action: sink.Hold{}})
+// crashUnderLoad is fault.CrashUnderLoad for a run whose history has no effects: it cuts the batch wherever it is.
+type crashUnderLoad struct {
+	*loadRun
+	after int // effects
+}
+
+var _ fault.Fault = crashUnderLoad{}
+
+// Name implements fault.Fault.
+func (crashUnderLoad) Name() string { return fault.CrashUnderLoad{}.Name() }
+
+// Doc implements fault.Fault.
+func (crashUnderLoad) Doc() string { return fault.CrashUnderLoad{}.Doc() }
+
+// Member implements fault.Fault.
+func (crashUnderLoad) Member() string { return crashTarget }
+
+// Inject implements fault.Fault.
+func (c crashUnderLoad) Inject(ctx context.Context, env *fault.Env) (string, error) {
+	armed := c.sink.Add(sink.Rule{Member: crashTarget, After: c.after, Times: 1, Action: sink.Hold{}})
 	defer armed.Remove()
-	began := l.log.Append(history.Event{Kind: history.FaultBegan, Fault: "crash-under-load", Member: crashTarget})
-	ended := history.Event{Kind: history.FaultEnded, Fault: "crash-under-load", Member: crashTarget, Ref: began.Seq, Outcome: history.Missed}
-	defer func() { l.log.Append(ended) }()
 	select {
 	case <-armed.Hit():
 	case <-ctx.Done():
-		ended.Note = "no effect of it came"
-		return false, nil
+		return "", fault.Missed("no effect of %s came: %v", crashTarget, ctx.Err())
 	}
-	c := crashed{at: l.log.Now() - l.start, owned: map[int32]bool{}}
-	for p, owner := range l.tap.Owners() {
+	made := crashed{at: c.log.Now() - c.start, owned: map[int32]bool{}}
+	for p, owner := range c.tap.Owners() {
 		if owner.Member == crashTarget {
-			c.owned[p.Partition] = true
+			made.owned[p.Partition] = true
 		}
 	}
-	if err := l.members.Kill(ctx, crashTarget, l.members.incarnation(crashTarget)); err != nil {
-		return false, err
+	note := fmt.Sprintf("%s was killed in the middle of a batch, with %d partitions", crashTarget, len(made.owned))
+	if err := fault.Restart(ctx, env, crashTarget, c.members.incarnation(crashTarget), &note); err != nil {
+		return note, err
 	}
-	if err := l.members.Release(ctx, crashTarget); err != nil {
-		return false, err
-	}
-	if err := l.members.Start(ctx, crashTarget); err != nil {
-		return false, err
-	}
-	l.crashes = append(l.crashes, c)
-	ended.Outcome, ended.Note = history.Happened, fmt.Sprintf("%s was killed in the middle of a batch, with %d partitions", crashTarget, len(c.owned))
-	if err := l.members.AwaitStable(ctx); err != nil {
-		ended.Note += "; the group did not find together again: " + err.Error()
-	}
-	return true, nil
+	c.crashes = append(c.crashes, made)
+	return note, nil
 }
 
 // caughtUp waits until no more is open than a consumer has in hand that keeps up: what comes in one wait for a batch and a
 // moment, and a batch of each partition.
 func (l *loadRun) caughtUp(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(ctx, l.cfg.FaultBound)
+	defer cancel()
 	inHand := l.lc.Rate*(l.lc.BatchWait.Seconds()+0.5) + float64(l.lc.BatchSize*int(l.cfg.Partitions))
-	return l.records.awaitOpen(ctx, int(inHand))
+	return l.records.awaitOpen(bounded, int(inHand))
 }
 
 // countReprocessed puts what the crashes made the group repeat beside what the

@@ -178,10 +178,10 @@ func (l *loadRun) measure(ctx context.Context) error {
 		return err
 	}
 	l.log.Append(history.Event{Kind: history.Phase, Note: load.PhaseMeasure})
-	watch, used := watchMachine(), l.cpu()
+	watch, used := watchMachine(), l.members.cpu()
 	err := l.reach(ctx, l.lc.Warmup+l.lc.Duration)
 	l.machine = watch.stop()
-	l.machine.SubjectCPU = max(0, l.cpu()-used).Seconds()
+	l.machine.SubjectCPU = max(0, l.members.cpu()-used).Seconds()
 	l.log.Append(history.Event{Kind: history.Phase, Note: load.PhaseMeasured})
 	return err
 }
@@ -213,12 +213,4 @@ func (l *loadRun) finish(ctx context.Context) error {
 	}
 	l.log.Append(history.Event{Kind: history.Phase, Note: history.PhaseEnd})
 	return nil
-}
-
-// cpu is what the members have used.
-func (l *loadRun) cpu() (total time.Duration) {
-	for _, pid := range l.members.pids() {
-		total += cpuOf(pid)
-	}
-	return total
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"math"
 	"os"
-	"path/filepath"
-	"runtime"
 	"runtime/metrics"
 	"strconv"
 	"strings"
@@ -13,13 +11,11 @@ import (
 	"time"
 
 	"github.com/ksim-dev/ksim/harness/load"
+	"github.com/ksim-dev/ksim/harness/subject"
 )
 
 // machineLook is how often the machine is looked at while it is measured.
 const machineLook = 100 * time.Millisecond
-
-// clockTick is the unit of times in /proc, USER_HZ, which is 100 on every Linux that Go runs on.
-const clockTick = 10 * time.Millisecond
 
 // machineWatch looks at what the machine does while a load is measured.
 type machineWatch struct {
@@ -96,7 +92,7 @@ func readCPUTimes(path string) cpuTimes {
 		if err != nil {
 			return cpuTimes{}
 		}
-		d := time.Duration(n) * clockTick
+		d := time.Duration(n) * subject.ClockTick
 		t.all += d
 		switch i {
 		case 3, 4:
@@ -135,46 +131,4 @@ func worstPause(before, after *metrics.Float64Histogram) float64 {
 		}
 	}
 	return 0
-}
-
-// cpuOf is the CPU time that a process and those of its descendants that live, or that it has waited for, have used.
-func cpuOf(pid int) time.Duration {
-	if runtime.GOOS != "linux" || pid <= 0 {
-		return 0
-	}
-	total := time.Duration(0)
-	for _, p := range append(children(pid), pid) {
-		text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p), "stat"))
-		if err != nil {
-			continue // it has ended
-		}
-		// The name, in parentheses, may have anything in it. utime, stime, cutime and cstime are fields 14 to 17.
-		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-		if len(fields) < 15 {
-			continue
-		}
-		for _, f := range fields[11:15] {
-			if n, err := strconv.ParseInt(f, 10, 64); err == nil {
-				total += time.Duration(n) * clockTick
-			}
-		}
-	}
-	return total
-}
-
-// children are all descendants of a process.
-func children(pid int) (all []int) {
-	lists, _ := filepath.Glob(filepath.Join("/proc", strconv.Itoa(pid), "task", "*", "children")) // the pattern is a good one
-	for _, list := range lists {
-		text, err := os.ReadFile(list)
-		if err != nil {
-			continue
-		}
-		for _, f := range strings.Fields(string(text)) {
-			if child, err := strconv.Atoi(f); err == nil {
-				all = append(append(all, child), children(child)...)
-			}
-		}
-	}
-	return all
 }

@@ -49,20 +49,7 @@ func TestWorstPause(t *testing.T) {
 	}
 }
 
-// The CPU time of this process is seen, that of its children too, and that of nobody is none.
-func TestCPUOf(t *testing.T) {
-	if readCPUTimes("/proc/stat").known {
-		busy := time.Now()
-		for cpuOf(os.Getpid()) == 0 && time.Since(busy) < 10*time.Second { // it is counted in steps of 10 ms
-			_ = math.Sqrt(float64(time.Now().UnixNano()))
-		}
-		if cpuOf(os.Getpid()) == 0 {
-			t.Error("this process is said to have used nothing")
-		}
-	}
-	if cpuOf(0) != 0 || cpuOf(1<<30) != 0 {
-		t.Error("nobody has used something")
-	}
+func TestWatchMachine(t *testing.T) {
 	w := watchMachine()
 	m := w.stop()
 	if m.Known && (m.Busy < 0 || m.Busy > 1 || m.Steal < 0 || m.Steal > 1) {

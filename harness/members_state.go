@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/ksim-dev/ksim/harness/subject"
 )
 
 // failed returns why members are not started again, nil if all is well.
@@ -115,14 +117,14 @@ func (g *members) tail() string {
 	return strings.Join(lines[max(0, len(lines)-10):], "\n")
 }
 
-// pids are the process ids of the members that live; a member inside the harness has none.
-func (g *members) pids() (pids []int) {
+// cpu is the CPU time that the members have used that live; of one inside the harness it is not known.
+func (g *members) cpu() (total time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, m := range g.all {
-		if pid := m.inst.PID(); pid > 0 {
-			pids = append(pids, pid)
+		if meter, ok := m.inst.(subject.Meter); ok {
+			total += meter.CPU()
 		}
 	}
-	return pids
+	return total
 }

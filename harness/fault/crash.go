@@ -44,13 +44,13 @@ func (f CrashMidBatch) Inject(ctx context.Context, env *Env) (string, error) {
 	if ahead {
 		note += fmt.Sprintf("; it had committed %d while that effect was not done", commit.Offset)
 	}
-	err = restart(ctx, env, f.Target, held.Incarnation, &note)
+	err = Restart(ctx, env, f.Target, held.Incarnation, &note)
 	return note, err
 }
 
-// restart kills one life of a member, makes room for the next in its group, starts
-// that and waits for the group to be whole.
-func restart(ctx context.Context, env *Env, member string, incarnation int, note *string) error {
+// Restart kills one life of a member, makes room for the next in its group, starts
+// that and waits for the group to be whole; where it is not in time, note tells so.
+func Restart(ctx context.Context, env *Env, member string, incarnation int, note *string) error {
 	if err := env.Members.Kill(ctx, member, incarnation); err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func (f CrashAtCommit) Inject(ctx context.Context, env *Env) (string, error) {
 	if f.After {
 		note = fmt.Sprintf("%s killed with its commit applied and the answer withheld", f.Target)
 	}
-	err := restart(ctx, env, f.Target, call.Incarnation, &note)
+	err := Restart(ctx, env, f.Target, call.Incarnation, &note)
 	return note, err
 }
 
@@ -201,6 +201,6 @@ func (f CrashUnderLoad) Inject(ctx context.Context, env *Env) (string, error) {
 	}
 	defer armed.Remove()
 	note := fmt.Sprintf("%s killed before its effect %s (%s); %d done and not committed", f.Target, held.Where(), held.Message, doneSinceCommit(env.Log, f.Target))
-	err = restart(ctx, env, f.Target, held.Incarnation, &note)
+	err = Restart(ctx, env, f.Target, held.Incarnation, &note)
 	return note, err
 }

@@ -37,7 +37,7 @@ func (f CrashAt) atEffect(ctx context.Context, env *Env) (string, error) {
 		return "", err
 	}
 	note := fmt.Sprintf("%s killed at its effect %s (%s); %d done and not committed", f.Target, held.Where(), held.Message, doneSinceCommit(env.Log, f.Target))
-	err = restart(ctx, env, f.Target, held.Incarnation, &note)
+	err = Restart(ctx, env, f.Target, held.Incarnation, &note)
 	return note, err
 }
 

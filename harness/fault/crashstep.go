@@ -151,7 +151,7 @@ func (f CrashAt) atCall(ctx context.Context, env *Env) (string, error) {
 	}
 	note := fmt.Sprintf("%s killed with %s held; %d done and not committed, %d of its records not begun", f.Target, tell(call),
 		doneSinceCommit(env.Log, f.Target), waiting(env.Log, f.Target))
-	err := restart(ctx, env, f.Target, call.Incarnation, &note)
+	err := Restart(ctx, env, f.Target, call.Incarnation, &note)
 	return note, err
 }
 
@@ -208,7 +208,7 @@ func (f CrashAt) inRebalance(ctx context.Context, env *Env) (string, error) {
 		return "", Missed("%s made no such call", victim)
 	}
 	note := fmt.Sprintf("%s joined; %s killed with %s held (generation %d)", joiner, victim, tell(call), call.Generation)
-	err := restart(ctx, env, victim, call.Incarnation, &note)
+	err := Restart(ctx, env, victim, call.Incarnation, &note)
 	return note, err
 }
 

@@ -41,6 +41,7 @@ type process struct {
 	pid, ppid, pgid int
 	state           byte
 	started         string // ticks since boot: with pid, it names a process for ever
+	cpu             time.Duration
 }
 
 func (p process) dead() bool { return p.state == 'Z' || p.state == 'X' }
@@ -54,11 +55,15 @@ func readStat(path string) (process, bool) {
 	}
 	pid, _, _ := strings.Cut(string(raw), " ")
 	f := strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:]))
-	const started = 19 // field 22 of proc(5), counted from the state
+	const cpu, started = 11, 19 // fields 14 and 22 of proc(5), counted from the state
 	if len(f) <= started {
 		return process{}, false
 	}
 	p := process{state: f[0][0], started: f[started]}
+	for _, ticks := range f[cpu : cpu+4] { // of its own in user and system mode, and of the children that it has waited for
+		n, _ := strconv.ParseInt(ticks, 10, 64)
+		p.cpu += time.Duration(n) * ClockTick
+	}
 	var errs [3]error
 	p.pid, errs[0] = strconv.Atoi(pid)
 	p.ppid, errs[1] = strconv.Atoi(f[1])
@@ -68,6 +73,14 @@ func readStat(path string) (process, bool) {
 
 func stat(pid int) (process, bool) {
 	return readStat(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+}
+
+func cpuOf(pids []int) (total time.Duration) {
+	for _, pid := range pids {
+		p, _ := stat(pid) // one that has ended has none
+		total += p.cpu
+	}
+	return total
 }
 
 func processes() []process {

@@ -2,7 +2,10 @@
 
 package subject
 
-import "syscall"
+import (
+	"syscall"
+	"time"
+)
 
 // Without /proc a life is its process group, and nothing can be confirmed.
 
@@ -11,6 +14,8 @@ func ownAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid:
 func awaitEnd(int) {}
 
 func relatives(leader int, _ string) []int { return []int{leader} }
+
+func cpuOf([]int) time.Duration { return 0 }
 
 func sweep(leader int, _ string, _ victims) (int, error) {
 	_ = syscall.Kill(-leader, syscall.SIGKILL) // an empty group is the normal case
