@@ -114,7 +114,8 @@ type page struct {
 	Reduced  bool
 	Load     *loadPart
 	Tuned    []tuneRow // of a sweep, if there was one
-	Told     []string  // of it
+	Sentence string    // of it
+	Notes    []string  // likewise
 }
 
 // row is one line of the matrix of scenarios and checks.
@@ -141,7 +142,7 @@ func pageOf(run harness.Run) page {
 		p.State.Word = "no verdict"
 	}
 	if run.Tune != nil {
-		p.Tuned, p.Told = tuneRows(run.Tune), tuneTold(run.Tune)
+		p.Tuned, p.Sentence, p.Notes = tuneRows(run.Tune), tuneSentence(run.Tune), tuneNotes(run.Tune)
 	}
 	for i, r := range run.Scenarios {
 		p.Rows = append(p.Rows, rowOf(i, r, p.Checks))

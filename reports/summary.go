@@ -114,10 +114,8 @@ func headline(run harness.Run) string {
 	}
 	var parts []string
 	switch {
-	case t.Scenarios == 0 && run.Tune != nil && len(run.Tune.Comparison) > 0:
-		return "Two settings were compared; no scenario ran, so there is no verdict."
 	case t.Scenarios == 0 && run.Tune != nil:
-		return run.Tune.Recommendation.Sentence
+		return cmp.Or(tuneSentence(run.Tune), "Two settings were compared; no scenario ran, so there is no verdict.")
 	case t.Scenarios == 0 && len(run.Load) > 0:
 		return fmt.Sprintf("Load was measured at %s; no scenario ran, so there is no verdict.", plural(len(run.Load), "batch size"))
 	case t.Scenarios == 0:

@@ -53,40 +53,31 @@ func center(s tune.Summary) string {
 	return number(s.Median)
 }
 
-// tuneTold are the sentences below the table: what to run with, what else would do, what would change it, what is out and why.
-func tuneTold(r *tune.Report) (told []string) {
-	rec := r.Recommendation
-	if len(r.Comparison) == 0 {
-		told = append(told, rec.Sentence)
-		for _, c := range rec.Changes {
-			told = append(told, capital(c.Text))
+// tuneNotes are the sentences beside the recommendation: what would change it, what is out and why, and which trials do not count.
+func tuneNotes(r *tune.Report) (notes []string) {
+	for _, c := range r.Recommendation.Changes {
+		if len(r.Comparison) == 0 {
+			notes = append(notes, c.String())
 		}
 	}
-	for _, e := range rec.Excluded {
-		told = append(told, fmt.Sprintf("%s: %s", capital(e.Setting.String()), e.Why))
+	for _, e := range r.Recommendation.Excluded {
+		notes = append(notes, e.String())
 	}
 	for _, p := range r.Points {
-		if reason := firstReason(p); reason != "" && p.Valid > 0 { // of one without a valid trial it is told above
-			told = append(told, fmt.Sprintf("%s: %d of %d trials do not count: %s", capital(p.Setting.String()), p.Invalid, p.Valid+p.Invalid, reason))
+		if p.Invalid > 0 && p.Valid > 0 { // of one without a valid trial it is told above
+			why := fmt.Sprintf("%d of %d trials do not count: %s", p.Invalid, p.Valid+p.Invalid, p.Reason())
+			notes = append(notes, tune.Ruling{Setting: p.Setting, Why: why}.String())
 		}
 	}
-	return told
+	return notes
 }
 
-func firstReason(p tune.Point) string {
-	for _, t := range p.Trials {
-		if !t.Valid {
-			return t.Reason
-		}
-	}
-	return ""
-}
-
-func capital(text string) string {
-	if text == "" {
+// tuneSentence is what to run with, or why that cannot be told; "" where two settings were compared, and none is to be recommended.
+func tuneSentence(r *tune.Report) string {
+	if len(r.Comparison) > 0 {
 		return ""
 	}
-	return strings.ToUpper(text[:1]) + text[1:]
+	return r.Recommendation.Sentence
 }
 
 var tuneColumns = []string{"setting", "trials", "done/s", "p50 ms", "p99 ms", "p99.9 ms", "CPU s/1000", "repeated", "predicted"}
@@ -135,11 +126,7 @@ func (p *printer) tune(r *tune.Report) {
 		_ = tune.Benchstat(p, r.Points[0].Setting.Key(), r.Points[0].Trials, r.Points[1].Setting.Key(), r.Points[1].Trials) // a buffer takes everything
 		p.line("")
 	}
-	told := tuneTold(r)
-	if len(r.Comparison) == 0 {
-		told = told[1:] // what to run with is the last line
-	}
-	for _, t := range told {
+	for _, t := range tuneNotes(r) { // what to run with is the last line of the summary
 		p.line("%s", plain(t, 400))
 	}
 	p.line("")
@@ -150,11 +137,15 @@ func mdTune(b *bytes.Buffer, r *tune.Report) {
 	if r == nil {
 		return
 	}
-	fmt.Fprintf(b, "\n## Tuning\n\n%s\n\n| %s |\n|%s\n", mdText(r.Recommendation.Sentence), strings.Join(tuneColumns, " | "), strings.Repeat("---|", len(tuneColumns)))
+	b.WriteString("\n## Tuning\n\n")
+	if s := tuneSentence(r); s != "" {
+		b.WriteString(mdText(s) + "\n\n")
+	}
+	fmt.Fprintf(b, "| %s |\n|%s\n", strings.Join(tuneColumns, " | "), strings.Repeat("---|", len(tuneColumns)))
 	for _, row := range tuneRows(r) {
 		fmt.Fprintf(b, "| %s |\n", strings.Join(row.cells(), " | "))
 	}
-	for _, t := range tuneTold(r)[min(1, len(tuneTold(r))):] {
+	for _, t := range tuneNotes(r) {
 		fmt.Fprintf(b, "\n- %s", mdText(t))
 	}
 	b.WriteByte('\n')

@@ -72,8 +72,17 @@ func TestComparisonIsTold(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, text.String())
 		}
 	}
-	if strings.Contains(text.String(), run.Tune.Recommendation.Sentence) {
-		t.Error("it recommends one all the same")
+	var md bytes.Buffer
+	if err := reports.Markdown(&md, run); err != nil {
+		t.Fatal(err)
+	}
+	for name, got := range map[string]string{"text": text.String(), "markdown": md.String()} {
+		if strings.Contains(got, run.Tune.Recommendation.Sentence) {
+			t.Errorf("%s recommends one all the same", name)
+		}
+		if !strings.Contains(got, "80ms behind its schedule") {
+			t.Errorf("%s does not say why a trial does not count", name)
+		}
 	}
 }
 

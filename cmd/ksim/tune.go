@@ -27,7 +27,7 @@ func tuneVerb() *cobra.Command {
 		loadPlan: loadPlan{
 			batchSizes: []int{10, 50, 100, 500, 1000}, rate: "2000/s", duration: 10 * time.Second, warmup: 2 * time.Second, crashes: 2, ceiling: true,
 		},
-		batchWaits: []time.Duration{50 * time.Millisecond}, concurrency: []int{0}, trials: tune.NeedTrials + 1,
+		batchWaits: []time.Duration{50 * time.Millisecond}, trials: tune.NeedTrials + 1,
 	}
 	cmd := &cobra.Command{
 		Use:   "tune [flags] [-- command…]",

@@ -12,28 +12,14 @@ import (
 // latency of all messages that it delays.
 type Pacer struct {
 	Rate float64 // messages/s; 0 makes everything due at once
-	// By is a schedule of its own in place of Rate: when message i (from 0) is due, from the
-	// start. It must not go back. Due of a rate.Profile is one. Nil is Rate.
-	By func(i int) time.Duration
 }
 
 // Due is when message i (from 0) is to be sent, from the start of the schedule.
 func (p Pacer) Due(i int) time.Duration {
-	switch {
-	case p.By != nil:
-		return p.By(i)
-	case p.Rate <= 0:
+	if p.Rate <= 0 {
 		return 0
 	}
 	return time.Duration(float64(i) / p.Rate * float64(time.Second))
-}
-
-// schedule is Due, or nil for a pacer without one.
-func (p Pacer) schedule() func(i int) time.Duration {
-	if p.By == nil && p.Rate <= 0 {
-		return nil
-	}
-	return p.Due
 }
 
 // slice is the shortest sleep of the pacer. At high rates it sends what has
@@ -59,7 +45,11 @@ func Pace(ctx context.Context, due func(i int) time.Duration, n int, start time.
 
 // pace is Pace for messages that are there already.
 func pace(ctx context.Context, msgs iter.Seq[Message], p Pacer, start time.Time, send func(Message, time.Duration)) (late time.Duration, err error) {
-	c := newPaceClock(ctx, p.schedule(), start)
+	due := p.Due
+	if p.Rate <= 0 {
+		due = nil
+	}
+	c := newPaceClock(ctx, due, start)
 	defer c.timer.Stop()
 	for m := range msgs {
 		at, err := c.next()

@@ -55,11 +55,6 @@ type Stats struct {
 // ends it sends no more, waits at most a second for answers, calls the rest
 // unknown and returns the error of ctx. Messages that ended badly are no error.
 func (p *Producer) Run(ctx context.Context, msgs iter.Seq[Message], rate float64) (Stats, error) {
-	return p.RunBy(ctx, msgs, Pacer{Rate: rate})
-}
-
-// RunBy is Run by another schedule than that of a constant rate.
-func (p *Producer) RunBy(ctx context.Context, msgs iter.Seq[Message], pacer Pacer) (Stats, error) {
 	w := wireOf(p.Client)
 	if w == nil {
 		return Stats{}, errors.New("workload: the producer's client was not made with workload.ClientOpts")
@@ -80,7 +75,7 @@ func (p *Producer) RunBy(ctx context.Context, msgs iter.Seq[Message], pacer Pace
 	if p.Transactional != nil {
 		r.txn = newTransactions(r)
 	}
-	late, err := pace(ctx, msgs, pacer, start, r.send)
+	late, err := pace(ctx, msgs, Pacer{Rate: rate}, start, r.send)
 	close(sent)
 	<-settled
 	if r.txn != nil {

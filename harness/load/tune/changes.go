@@ -15,6 +15,9 @@ type Change struct {
 	Text    string  `json:"text"` // all of it, for people
 }
 
+// String is the change as a sentence.
+func (c Change) String() string { return capital(c.Text) }
+
 // changes looks for the next bound in each direction by choosing again under it. So it tells what Recommend would really say.
 func (t *table) changes(slo SLO, c choice) (out []Change) {
 	for _, look := range []func(SLO, choice) (Change, bool){t.fasterP99, t.slowerP99, t.fewerRepeats, t.moreRepeats, t.moreThroughput} {

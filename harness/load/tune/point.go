@@ -66,11 +66,11 @@ func (p Point) unmeasured() string {
 	if len(p.Trials) == 0 {
 		return "it has no trials"
 	}
-	return "none of its trials is valid: " + p.reason()
+	return "none of its trials is valid: " + p.Reason()
 }
 
-// reason is what most of the invalid trials give as theirs.
-func (p Point) reason() string {
+// Reason is what most of the invalid trials give as theirs; "" if there are none.
+func (p Point) Reason() string {
 	count, reasons := make(map[string]int), []string(nil)
 	for _, r := range p.Trials {
 		if !r.Valid {

@@ -33,6 +33,9 @@ type Ruling struct {
 	Why     string  `json:"why"`
 }
 
+// String is the ruling as a sentence.
+func (r Ruling) String() string { return capital(r.Setting.String()) + ": " + r.Why }
+
 // Recommend picks the setting to run with: of those that keep the SLO at 95 % confidence and that no other
 // dominates, the one with the highest throughput. Those that cannot be told apart in that are ordered by
 // their blast radius, then by batch size, wait and concurrency. If the trials do not decide it, it says so: also if the choice
