@@ -101,13 +101,15 @@ func same(t interface{ Fatalf(string, ...any) }, p Profile) {
 
 func FuzzParse(f *testing.F) {
 	for _, form := range forms() {
-		f.Add(form.example)
+		if form.name != "file" {
+			f.Add(form.example)
+		}
 	}
 	f.Add("5k/s")
 	f.Add("steps:0@1ms,10M/s@720h")
 	f.Fuzz(func(t *testing.T, text string) {
 		if strings.Contains(text, "file:") {
-			t.Skip("the fuzzer is to read no files")
+			return // the fuzzer is to read no files
 		}
 		p, err := Parse(text)
 		if err != nil {
